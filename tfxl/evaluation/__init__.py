@@ -1,0 +1,1 @@
+"""Evaluation: scores per language with intervals, comparisons, reports and plots."""

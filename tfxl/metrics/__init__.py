@@ -1,0 +1,36 @@
+"""Metrics compare gold answers with predicted ones. No TensorFlow here.
+
+A metric is split in two so that intervals and tests cost almost nothing: `statistics` gives each row a few numbers, and
+`value` makes the score from their sums. A bootstrap sample is then one matrix product.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfxl.registry import Part
+
+
+class Metric(Part):
+    """One score, the higher the better unless its docstring says otherwise."""
+
+    @abstractmethod
+    def statistics(self, gold: Sequence[Any], predicted: Sequence[Any]) -> np.ndarray:
+        """Returns `[rows, numbers]` float64: what each row adds to the score.
+
+        Args:
+            gold: Gold answers in the form of `Example.label`.
+            predicted: Predicted answers in the same form.
+        """
+
+    @abstractmethod
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        """Returns the scores `[…]` of sums of statistics `[…, numbers]`; nan where the score is not defined."""
+
+    def score(self, gold: Sequence[Any], predicted: Sequence[Any]) -> float:
+        """Returns the score of all rows together."""
+        return float(self.value(self.statistics(gold, predicted).sum(axis=0)))

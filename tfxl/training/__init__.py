@@ -1,0 +1,1 @@
+"""Training: strategy, optimizer, model.fit and what happens while it runs."""
