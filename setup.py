@@ -29,7 +29,7 @@ setup(
     long_description_content_type="text/markdown",
     packages=find_packages(include=["tfxl", "tfxl.*"]),
     package_data={"tfxl": ["*/*.toml", "samples/*/*", "samples/*.md", "evaluation/*.html"]},
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.11,<3.14",
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "tf_keras>=2.21,<2.22",

@@ -47,6 +47,13 @@ class Task(Part):
     def units(self) -> int:
         """The number of logits."""
 
+    def observe(self, example: Example) -> None:
+        """Looks at each training example once before training starts, for tasks that count something (class weights).
+
+        Raises:
+            DataError: The example cannot be used for this task.
+        """
+
     def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         """Returns what the graph gets of a batch of examples: texts as `[batch]` bytes objects, and the targets.
 
@@ -87,6 +94,14 @@ class Task(Part):
             Tensors whose first dimension is the batch.
         """
 
+    def gold(self, example: Example) -> Any:
+        """Returns the right answer of an example in the form that the metrics take."""
+        return example.label
+
+    def answer(self, prediction: Prediction) -> Any:
+        """Returns a predicted answer in the form that the metrics take."""
+        return prediction.label
+
     @abstractmethod
     def prediction(self, answer: dict[str, Any]) -> Prediction:
         """Returns one row of `decode`, as NumPy values, as a record."""
@@ -101,7 +116,7 @@ class Task(Part):
         # Layers
         layer = (head or registry.build("heads", self.default_head)).layer(self.units)
         # Functional model
-        inputs = dict(zip(INPUTS, encoder.inputs, strict=True))
+        inputs = {name: encoder.input[name] for name in INPUTS}
         logits = layer(encoder.output, inputs["attention_mask"])
         # Config
         return keras.Model(inputs=inputs, outputs=logits, name=self.kind)

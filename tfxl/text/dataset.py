@@ -1,0 +1,270 @@
+"""Batches of examples: texts on disk, an index in memory, and an order that is a pure function of (seed, epoch).
+
+Because the order is computed and not drawn from a buffer, training can go on from any step, and two runs with one seed
+read the same batches. Batches hold texts of similar length: every epoch is shuffled as a whole, cut into pools, each
+pool is sorted by length and cut into batches, and the batches are shuffled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from tfxl.backend import tf
+from tfxl.example import Example
+
+INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+MEASURE_ROWS = 256
+POOL_BATCHES = 50
+
+
+class Rows:
+    """Examples in a file, one JSON object a line; memory holds 8 bytes a row and the group it belongs to.
+
+    Args:
+        path: The file; written by `Rows.write`.
+        offsets: `[rows + 1]` int64, where each row starts.
+        groups: `[rows]` int32, an index into `group_names`.
+        group_names: The groups, in order of appearance.
+    """
+
+    def __init__(self, path: Path, offsets: np.ndarray, groups: np.ndarray, group_names: Sequence[Any]) -> None:
+        self.path, self.offsets, self.groups, self.group_names = path, offsets, groups, list(group_names)
+        self._file = path.open("rb")
+
+    @classmethod
+    def write(cls, examples: Iterable[Example], path: Path, *, group: Callable[[Example], Any]) -> Rows:
+        """Writes a stream of examples to a file and returns them as rows.
+
+        Args:
+            examples: Read once.
+            path: The file to write.
+            group: What a sampler groups an example by.
+        """
+        offsets, groups, names = [0], [], dict[Any, int]()
+        with path.open("wb") as file:
+            for example in examples:
+                line = json.dumps(asdict(example), ensure_ascii=False).encode("utf-8", "surrogatepass")
+                offsets.append(offsets[-1] + file.write(line + b"\n"))
+                groups.append(names.setdefault(group(example), len(names)))
+        return cls(path, np.array(offsets, np.int64), np.array(groups, np.int32), list(names))
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, indices: Iterable[int]) -> list[Example]:
+        return [self._read(int(index)) for index in indices]
+
+    def _read(self, index: int) -> Example:
+        self._file.seek(self.offsets[index])
+        line = self._file.read(self.offsets[index + 1] - self.offsets[index])
+        return Example(**json.loads(line.decode("utf-8", "surrogatepass")))
+
+    def counts(self) -> dict[Any, int]:
+        """Returns the number of rows of each group."""
+        return {self.group_names[group]: count for group, count in sorted(Counter(self.groups.tolist()).items())}
+
+
+class Coder(Protocol):
+    """What batches need of a task: plain features of examples, and their encoding in the graph."""
+
+    def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
+        """Returns what the graph gets of a batch."""
+
+    def encode(self, batch: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
+        """Encodes a batch in the graph."""
+
+
+class StaticShapes(NamedTuple):
+    """Shapes for XLA and TPU: token lengths that batches are padded to, so that few programs are compiled.
+
+    Attributes:
+        lengths: Allowed numbers of tokens, increasing; the last is the longest text that is read.
+    """
+
+    lengths: tuple[int, ...]
+
+
+class Measured(NamedTuple):
+    """What measuring found: the length of each row in tokens, and which rows were cut."""
+
+    lengths: np.ndarray
+    truncated: np.ndarray
+
+
+def measure(rows: Rows, task: Coder, tokenizer: Any) -> Measured:
+    """Encodes every row once: its number of real tokens `[rows]` int32, and whether it was cut `[rows]` bool."""
+    encode = tf.function(lambda batch: task.encode(batch, tokenizer), reduce_retracing=True)
+    lengths, truncated = np.zeros(len(rows), np.int32), np.zeros(len(rows), bool)
+    for start in range(0, len(rows), MEASURE_ROWS):
+        part = slice(start, min(start + MEASURE_ROWS, len(rows)))
+        encoded = encode({name: tf.constant(value) for name, value in _features(task, rows, part).items()})
+        lengths[part] = tf.reduce_sum(encoded["attention_mask"], axis=1).numpy()
+        truncated[part] = encoded["truncated"].numpy()
+    return Measured(lengths, truncated)
+
+
+def _features(task: Coder, rows: Rows, part: slice) -> dict[str, np.ndarray]:
+    return task.features(rows[range(part.start, part.stop)])
+
+
+def draw(groups: np.ndarray, shares: np.ndarray, *, seed: int, epoch: int) -> np.ndarray:
+    """Returns the rows of one epoch, `[rows]` int64: as many as there are, each group with its share.
+
+    A group is read in shuffled rounds that go on from epoch to epoch, so that no row is drawn twice before every row of
+    its group was drawn once.
+
+    Args:
+        groups: `[rows]` the group of each row.
+        shares: `[groups]` the share of each group; they add up to 1.
+        seed: The run's seed.
+        epoch: Counted from 0.
+    """
+    drawn = [
+        _rounds(np.flatnonzero(groups == group), start=epoch * count, count=count, seed=(seed, group))
+        for group, count in enumerate(_whole(shares * len(groups)))
+    ]
+    return np.random.default_rng((seed, 1, epoch)).permutation(np.concatenate(drawn))
+
+
+def _whole(parts: np.ndarray) -> np.ndarray:
+    """Rounds to whole numbers with the same sum (largest remainder), at least 1 each where there is room."""
+    total = round(parts.sum())
+    whole = np.floor(parts).astype(int)
+    if total >= len(parts):
+        whole = np.maximum(whole, 1)
+    remainder = total - whole.sum()
+    order = np.argsort(whole - parts, kind="stable")
+    if remainder >= 0:
+        whole[order[:remainder]] += 1
+    else:  # the minimum of 1 gave out too many: take them back where there is most
+        for _ in range(-remainder):
+            whole[np.argmax(whole)] -= 1
+    return whole
+
+
+def _rounds(members: np.ndarray, *, start: int, count: int, seed: tuple[int, int]) -> np.ndarray:
+    size, parts = len(members), []
+    for number in range(start // size, (start + count - 1) // size + 1):
+        shuffled = np.random.default_rng((*seed, 0, number)).permutation(members)
+        parts.append(shuffled[max(start - number * size, 0) : start + count - number * size])
+    return np.concatenate(parts)
+
+
+def cut(order: np.ndarray, lengths: np.ndarray, *, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Cuts an epoch's rows into batches of similar length, in shuffled order.
+
+    Args:
+        order: `[rows]` the rows in the order in which they were drawn.
+        lengths: The number of tokens of every row there is.
+        batch_size: Rows a batch; the last batch may have fewer.
+        seed: The run's seed.
+        epoch: Counted from 0.
+    """
+    pool = batch_size * POOL_BATCHES
+    pools = [order[start : start + pool] for start in range(0, len(order), pool)]
+    by_length = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in pools])
+    batches = [by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size)]
+    return [batches[index] for index in np.random.default_rng((seed, 2, epoch)).permutation(len(batches))]
+
+
+class Batches:
+    """The training data of a run as tf.data.
+
+    Args:
+        rows: The examples.
+        task: Encodes them.
+        tokenizer: The encoder's tokenizer.
+        batch_size: Rows a step, over all replicas.
+        seed: The order is a pure function of it and of the epoch.
+        shares: The share of each of the rows' groups; as many as it has rows if None.
+        static: Pads to few shapes, with full batches, for XLA and TPU; each batch to its longest text if None.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        task: Coder,
+        tokenizer: Any,
+        *,
+        batch_size: int,
+        seed: int,
+        shares: Mapping[Any, float] | None = None,
+        static: StaticShapes | None = None,
+    ) -> None:
+        self.rows, self.task, self.tokenizer = rows, task, tokenizer
+        self.batch_size, self.seed, self.static = batch_size, seed, static
+        counts = rows.counts()
+        self.shares = np.array([(shares or counts)[name] for name in rows.group_names], float)
+        self.shares /= self.shares.sum()
+        self.measured = measure(rows, task, tokenizer)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of batches of an epoch."""
+        return -(-len(self.rows) // self.batch_size)
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        """Returns the rows of each batch of an epoch."""
+        order = draw(self.rows.groups, self.shares, seed=self.seed, epoch=epoch)
+        lengths = self.measured.lengths
+        return cut(order, lengths, batch_size=self.batch_size, seed=self.seed, epoch=epoch)
+
+    def dataset(self, epochs: int, *, start_epoch: int = 0, start_step: int = 0) -> tf.data.Dataset:
+        """Returns batches of (model inputs, target, weight) for all epochs one after another.
+
+        Args:
+            epochs: The number of the last epoch, plus 1.
+            start_epoch: The epoch to begin with.
+            start_step: Batches of that epoch to pass over.
+        """
+
+        def features() -> Iterator[dict[str, np.ndarray]]:
+            for epoch in range(start_epoch, epochs):
+                for indices in self.plan(epoch)[start_step if epoch == start_epoch else 0 :]:
+                    yield self._batch(indices)
+
+        raw = tf.data.Dataset.from_generator(features, output_signature=self._signature())
+        return raw.map(self._encode, num_parallel_calls=2, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+    def _batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        features = self.task.features(self.rows[indices])
+        if self.static is None or len(indices) == self.batch_size:
+            return features
+        # A full batch whose extra rows count nothing.
+        extra = self.batch_size - len(indices)
+        filled = {name: np.concatenate([value, np.repeat(value[:1], extra, 0)]) for name, value in features.items()}
+        filled["weight"][len(indices) :] = 0.0
+        return filled
+
+    def _signature(self) -> dict[str, tf.TensorSpec]:
+        sample = self.task.features(self.rows[[0]])
+        batch = self.batch_size if self.static else None
+        return {
+            name: tf.TensorSpec([batch, *value.shape[1:]], tf.string if value.dtype == object else value.dtype)
+            for name, value in sample.items()
+        }
+
+    def _encode(self, batch: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        encoded = self.task.encode(batch, self.tokenizer)
+        inputs = {name: encoded[name] for name in INPUTS}
+        if self.static:
+            inputs = _pad(inputs, self.static.lengths, self.tokenizer.special.pad, self.batch_size)
+        return inputs, encoded["target"], encoded["weight"]
+
+
+def _pad(inputs: dict[str, tf.Tensor], lengths: Sequence[int], pad_id: int, batch_size: int) -> dict[str, tf.Tensor]:
+    """Pads to the smallest allowed length that holds the batch."""
+    tokens = tf.shape(inputs["input_ids"])[1]
+    length = tf.reduce_min(tf.boolean_mask(lengths, tf.constant(lengths) >= tokens))
+    padded = {
+        name: tf.pad(tensor, [[0, 0], [0, length - tokens]], constant_values=pad_id if name == "input_ids" else 0)
+        for name, tensor in inputs.items()
+    }
+    return {name: tf.ensure_shape(tensor, [batch_size, None]) for name, tensor in padded.items()}
