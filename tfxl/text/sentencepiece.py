@@ -1,0 +1,237 @@
+"""SentencePiece (Kudo and Richardson 2018) as XLM-R uses it: unigram pieces with scores, ids in the checkpoint's order."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import tensorflow_text
+from google.protobuf.message import DecodeError
+from sentencepiece import sentencepiece_model_pb2 as proto
+
+from tfxl.backend import tf
+from tfxl.text.tokenizer import Offsets, SpecialIds, Tokenizer, damaged, special_ids, special_names
+
+NAMES = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
+Kind = proto.ModelProto.SentencePiece
+SPACE = r"[\s\p{Z}\p{Cc}\p{Cf}]+"
+"""What the normaliser may turn into a space or drop."""
+
+
+class Piece(NamedTuple):
+    """One row of the vocabulary; `kind` is a type of SentencePiece's format."""
+
+    text: str
+    score: float
+    kind: int = Kind.NORMAL
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Plain data, held in one object so that `tf.Module` does not wrap 250,000 strings for tracking."""
+
+    pieces: Sequence[Piece]
+    special: SpecialIds
+    settings: proto.ModelProto
+    config: Mapping[str, Any]
+
+
+class SentencePiece(Tokenizer):
+    """Unigram pieces over normalised text. Use `from_files`, `from_model` or `from_json`.
+
+    The graph's model holds the pieces in the order of the checkpoint's ids, so that what it returns is an id.
+
+    Args:
+        pieces: The vocabulary in the order of the ids.
+        settings: A model without pieces: its normaliser and its trainer's flags.
+        config: What `tokenizer_config.json` says.
+    """
+
+    separators_between = 2
+    second_type = 0
+
+    def __init__(self, pieces: Sequence[Piece], settings: proto.ModelProto, config: Mapping[str, Any]) -> None:
+        super().__init__(name="sentencepiece")
+        names = special_names(config, NAMES)
+        special = special_ids(names, {piece.text: id for id, piece in enumerate(pieces)}, file="SentencePiece model")
+        self._parts = _Parts(pieces, special, settings, config)
+        model = _model(_in_graph(pieces, special), settings).SerializeToString()
+        self._tokenizer = tensorflow_text.SentencepieceTokenizer(model, out_type=tf.int32)
+
+    @classmethod
+    def from_model(cls, model: bytes, config: Mapping[str, Any]) -> SentencePiece:
+        """Returns the tokenizer of a `sentencepiece.bpe.model`, whose ids XLM-R and CamemBERT shift."""
+        whole = proto.ModelProto()
+        try:
+            whole.ParseFromString(model)
+        except DecodeError as error:
+            raise damaged("sentencepiece.bpe.model", error) from None
+        own = [Piece(piece.piece, piece.score, piece.type) for piece in whole.pieces]
+        if [piece.kind for piece in own[:3]] != [Kind.UNKNOWN, Kind.CONTROL, Kind.CONTROL]:
+            raise damaged("sentencepiece.bpe.model", "its first pieces are not <unk>, <s> and </s>")
+        del whole.pieces[:]
+        camembert = str(config.get("tokenizer_class", "")).startswith("Camembert")
+        return cls(_camembert(own) if camembert else _xlm_roberta(own), whole, config)
+
+    @classmethod
+    def from_json(cls, whole: Mapping[str, Any], config: Mapping[str, Any]) -> SentencePiece:
+        """Returns the tokenizer of a `tokenizer.json` of kind Unigram, with its own normaliser table."""
+        added = {token["content"]: token for token in whole.get("added_tokens", ())}
+        config = {**_names_in(whole), **config}
+        try:
+            listed = [(str(text), float(score)) for text, score in whole["model"]["vocab"]]
+            unknown = int(whole["model"]["unk_id"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged("tokenizer.json", f"{type(error).__name__} {error}") from None
+        listed += [(token["content"], 0.0) for token in added.values() if token["id"] == len(listed)]
+        kinds = {text: Kind.CONTROL for text in added} | dict.fromkeys(
+            special_names(config, NAMES).values(), Kind.CONTROL
+        )
+        pieces = [Piece(text, score, kinds.get(text, Kind.NORMAL)) for text, score in listed]
+        pieces[unknown] = pieces[unknown]._replace(kind=Kind.UNKNOWN)
+        return cls(pieces, _settings(_charsmap(whole.get("normalizer"))), config)
+
+    @property
+    def special(self) -> SpecialIds:
+        """The ids of the special tokens."""
+        return self._parts.special
+
+    def vocabulary(self) -> list[str]:
+        """Returns every piece in the order of the ids."""
+        return [piece.text for piece in self._parts.pieces]
+
+    def scores(self) -> list[float]:
+        """Returns the pieces' log probabilities."""
+        return [piece.score for piece in self._parts.pieces]
+
+    def kinds(self) -> list[int]:
+        """Returns the pieces' types in SentencePiece's format."""
+        return [piece.kind for piece in self._parts.pieces]
+
+    @property
+    def size(self) -> int:
+        """The number of ids."""
+        return len(self._parts.pieces)
+
+    @property
+    def charsmap(self) -> bytes:
+        """The compiled table of the normaliser; empty if text is not normalised."""
+        return self._parts.settings.normalizer_spec.precompiled_charsmap
+
+    def files(self) -> dict[str, bytes]:
+        """Returns `sentencepiece.bpe.model` if the ids are XLM-R's, else `tokenizer.json`; and the configuration."""
+        pieces = self._parts.pieces
+        config = {"tokenizer_class": "XLMRobertaTokenizer", **self._parts.config}
+        own = [Piece("<unk>", 0.0, Kind.UNKNOWN), Piece("<s>", 0.0, Kind.CONTROL), Piece("</s>", 0.0, Kind.CONTROL)]
+        own += pieces[4:-1]
+        shared = {"tokenizer_config.json": json.dumps(config, ensure_ascii=False, indent=2).encode()}
+        if [piece[:1] for piece in _xlm_roberta(own)] == [piece[:1] for piece in pieces]:
+            return {"sentencepiece.bpe.model": _model(own, self._parts.settings).SerializeToString(), **shared}
+        return {"tokenizer.json": self._as_json(), **shared}
+
+    def _as_json(self) -> bytes:
+        """Writes what `from_json` reads, in the form of the `tokenizers` library."""
+        vocabulary = [[piece.text, piece.score] for piece in self._parts.pieces]
+        charsmap = base64.b64encode(self.charsmap).decode()
+        return json.dumps(
+            {
+                "version": "1.0",
+                "added_tokens": [_added(id, self.piece(id)) for id in sorted(set(self.special) - {None})],
+                "normalizer": {"type": "Precompiled", "precompiled_charsmap": charsmap} if charsmap else None,
+                "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+                "post_processor": None,
+                "model": {
+                    "type": "Unigram",
+                    "unk_id": self.special.unknown,
+                    "vocab": vocabulary,
+                    "byte_fallback": False,
+                },
+            },
+            ensure_ascii=False,
+        ).encode()
+
+    def keep(self, ids: list[int]) -> SentencePiece:
+        """Returns a tokenizer with these pieces alone; the normaliser stays as it is."""
+        return SentencePiece([self._parts.pieces[id] for id in ids], self._parts.settings, self._parts.config)
+
+    def _pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        return self._tokenizer.tokenize(texts)
+
+    def _pieces_with_offsets(self, texts: tf.Tensor) -> Offsets:
+        ids, starts, ends = self._tokenizer.tokenize_with_offsets(texts)
+        first, last = (tf.cast(part.flat_values, tf.int32) for part in (starts, ends))
+        # A piece that begins a word covers the space before it.
+        covered = tf.strings.substr(tf.gather(texts, ids.value_rowids()), first, last - first)
+        length = tf.strings.length(covered)
+        without_end = tf.strings.regex_replace(covered, SPACE + "$", "", replace_global=False)
+        last = last - (length - tf.strings.length(without_end))
+        bare = tf.strings.regex_replace(without_end, "^" + SPACE, "", replace_global=False)
+        first = last - tf.strings.length(bare)
+        return Offsets(ids, starts.with_flat_values(first), ends.with_flat_values(last))
+
+
+def _xlm_roberta(own: Sequence[Piece]) -> list[Piece]:
+    """XLM-R's ids: four special tokens, then a model's pieces after its own three, the mask last."""
+    first = [_control("<s>"), _control("<pad>"), _control("</s>"), Piece("<unk>", 0.0, Kind.UNKNOWN)]
+    return [*first, *own[3:], _control("<mask>")]
+
+
+def _camembert(own: Sequence[Piece]) -> list[Piece]:
+    """CamemBERT's ids: a model's ids + 4, with the first four and the second <unk> renamed."""
+    names = ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED", "<s>", "</s>"]
+    first = [_control(name) for name in names]
+    first[3] = Piece("<unk>", 0.0, Kind.UNKNOWN)
+    return [*first, *own[3:], _control("<mask>")]
+
+
+def _control(text: str) -> Piece:
+    return Piece(text, 0.0, Kind.CONTROL)
+
+
+def _added(id: int, text: str) -> dict[str, Any]:
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {"id": id, "content": text, **flags, "special": True}
+
+
+def _in_graph(pieces: Sequence[Piece], special: SpecialIds) -> list[Piece]:
+    """The format wants one unknown piece and control pieces that no text can produce."""
+    roles = {special.unknown: Kind.UNKNOWN} | {id: Kind.CONTROL for id in special[:3]}
+    return [piece._replace(kind=roles.get(id, piece.kind)) for id, piece in enumerate(pieces)]
+
+
+def _model(pieces: Sequence[Piece], settings: proto.ModelProto) -> proto.ModelProto:
+    model = proto.ModelProto()
+    model.CopyFrom(settings)
+    for piece in pieces:
+        model.pieces.add(piece=piece.text, score=piece.score, type=piece.kind)
+    return model
+
+
+def _settings(charsmap: bytes) -> proto.ModelProto:
+    """A unigram model without pieces, as XLM-R's is set."""
+    model = proto.ModelProto()
+    model.trainer_spec.model_type = proto.TrainerSpec.UNIGRAM
+    model.normalizer_spec.name = "nmt_nfkc" if charsmap else "identity"
+    model.normalizer_spec.precompiled_charsmap = charsmap
+    model.normalizer_spec.add_dummy_prefix = True
+    model.normalizer_spec.remove_extra_whitespaces = True
+    model.normalizer_spec.escape_whitespaces = True
+    return model
+
+
+def _charsmap(normalizer: Mapping[str, Any] | None) -> bytes:
+    """Finds the compiled table in a normaliser, which may be a sequence."""
+    for step in (normalizer or {}).get("normalizers", [normalizer or {}]):
+        if step.get("type") == "Precompiled":
+            return base64.b64decode(step["precompiled_charsmap"])
+    return b""
+
+
+def _names_in(whole: Mapping[str, Any]) -> dict[str, str]:
+    """BERT names its special tokens otherwise, also where its vocabulary is a Unigram."""
+    listed = {token["content"] for token in whole.get("added_tokens", ())}
+    bert = {"cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "unk": "[UNK]", "mask": "[MASK]"}
+    return {f"{role}_token": name for role, name in bert.items() if name in listed}

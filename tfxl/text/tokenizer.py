@@ -1,0 +1,265 @@
+"""The tokenizer: TensorFlow ops that turn raw texts into ids, the same ops in training and in the SavedModel.
+
+There are two kinds, `WordPiece` and `SentencePiece`; `from_files` builds the right one from a checkpoint's files.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABCMeta, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tfxl.backend import tf
+from tfxl.errors import RecipeError, WeightsError
+
+
+class SpecialIds(NamedTuple):
+    """The ids of the special tokens; `mask` is None where the vocabulary has none."""
+
+    cls: int
+    sep: int
+    pad: int
+    unknown: int
+    mask: int | None
+
+
+class Offsets(NamedTuple):
+    """Pieces and where they stand: ids, first byte, byte after the last, each `[batch, (pieces)]` int32."""
+
+    ids: tf.RaggedTensor
+    starts: tf.RaggedTensor
+    ends: tf.RaggedTensor
+
+
+class Tokenizer(tf.Module, metaclass=ABCMeta):
+    """Turns texts into ids. It is a `tf.Module`: whatever holds it as an attribute saves its tables as well.
+
+    Texts are UTF-8; bytes that are not are read as U+FFFD. White space around a text is dropped. A special token that
+    is typed in a text, such as `[MASK]`, is read as text, so that a user cannot forge one.
+
+    Example:
+        >>> tokenizer = from_files({"vocab.txt": vocabulary})
+        >>> tokenizer.encode(tf.constant(["Guten Tag"]), max_length=16)["input_ids"]
+    """
+
+    separators_between: int
+    """Separators between the two texts of a pair: BERT has one, XLM-R two."""
+    second_type: int
+    """The token type of the second text of a pair."""
+
+    @property
+    @abstractmethod
+    def special(self) -> SpecialIds:
+        """The ids of the special tokens."""
+
+    @abstractmethod
+    def vocabulary(self) -> list[str]:
+        """Returns every piece in the order of the ids."""
+
+    @abstractmethod
+    def scores(self) -> list[float]:
+        """Returns how frequent each piece was in pretraining, higher is more; only the order means something."""
+
+    @abstractmethod
+    def files(self) -> dict[str, bytes]:
+        """Returns the files, named as a checkpoint names them, from which `from_files` builds the same tokenizer."""
+
+    @abstractmethod
+    def keep(self, ids: list[int]) -> Tokenizer:
+        """Returns a tokenizer with these pieces alone (ascending ids); the new id of a piece is its rank in `ids`."""
+
+    @abstractmethod
+    def _pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Tokenises stripped texts `[batch]`; `[batch, (pieces)]` int32."""
+
+    @abstractmethod
+    def _pieces_with_offsets(self, texts: tf.Tensor) -> Offsets:
+        """Tokenises stripped texts `[batch]`; offsets count bytes of these texts."""
+
+    @property
+    def size(self) -> int:
+        """The number of ids: the rows that an embedding table needs."""
+        return len(self.vocabulary())
+
+    def piece(self, id: int) -> str:
+        """Returns the piece of an id."""
+        return self.vocabulary()[id]
+
+    def pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of the texts' pieces without special tokens.
+
+        Args:
+            texts: `[batch]` string.
+
+        Returns:
+            `[batch, (pieces)]` int32.
+        """
+        return self._pieces(tf.strings.strip(texts))
+
+    def pieces_with_offsets(self, texts: tf.Tensor) -> Offsets:
+        """Returns the pieces and the bytes of the original texts that they stand for, white space left out.
+
+        Args:
+            texts: `[batch]` string.
+        """
+        texts = tf.convert_to_tensor(texts)
+        # A letter at the end keeps `strip` to the beginning of the text, so the lengths tell what the beginning lost.
+        shortened = tf.strings.length(tf.strings.strip(tf.strings.join([texts, "x"])))
+        leading = tf.strings.length(texts) + 1 - shortened
+        ids, starts, ends = self._pieces_with_offsets(tf.strings.strip(texts))
+        shift = tf.gather(leading, ids.value_rowids())
+        return Offsets(ids, *(ids.with_values(tf.cast(part.values, tf.int32) + shift) for part in (starts, ends)))
+
+    def encode(
+        self, texts: tf.Tensor, second_texts: tf.Tensor | None = None, *, max_length: int
+    ) -> dict[str, tf.Tensor]:
+        """Encodes texts, or pairs of texts, as a model reads them.
+
+        Where a pair is too long, the longer text is shortened first.
+
+        Args:
+            texts: `[batch]` string.
+            second_texts: `[batch]` string, or None.
+            max_length: The most tokens of a row, special tokens included.
+
+        Returns:
+            `input_ids`, `token_type_ids`, `attention_mask` `[batch, tokens]` int32, padded on the right to the longest
+            row, and `truncated` `[batch]` bool.
+
+        Raises:
+            RecipeError: `max_length` leaves no room for text.
+        """
+        room = max_length - 2 - (0 if second_texts is None else self.separators_between)
+        if room < 2:
+            raise RecipeError(
+                f"max_length = {max_length}",
+                expected="at least 4 tokens, for pairs at least 6: special tokens take up to four",
+                fix="Raise max_length.",
+            )
+        first = self.pieces(texts)
+        if second_texts is None:
+            return self._assemble([first], [tf.minimum(_lengths(first), room)])
+        second = self.pieces(second_texts)
+        return self._assemble([first, second], _longest_first(_lengths(first), _lengths(second), room))
+
+    def _assemble(self, parts: list[tf.RaggedTensor], kept: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Lays the first `kept` pieces of each part between special tokens, by one gather over all values."""
+        values = tf.concat([*(part.flat_values for part in parts), self.special[:3]], axis=0)
+        after = tf.shape(values)[0]
+        cls, sep, pad = after - 3, after - 2, after - 1
+        starts = [tf.cast(part.row_starts(), tf.int32)[:, None] for part in parts]
+        ends = [1 + kept[0][:, None]]
+        gap = 0 if len(parts) == 1 else self.separators_between
+        if len(parts) == 2:
+            starts[1] += tf.shape(parts[0].flat_values)[0]
+            ends.append(ends[0] + gap + kept[1][:, None])
+        total = ends[-1] + 1
+        position = tf.range(tf.reduce_max(tf.concat([total[:, 0], [2]], 0)))[None, :]
+        index = tf.where(position < ends[0], starts[0] + position - 1, sep)
+        types = tf.zeros_like(index)
+        if len(parts) == 2:
+            second = (position >= ends[0] + gap) & (position < ends[1])
+            index = tf.where(second, starts[1] + position - ends[0] - gap, index)
+            types = self.second_type * tf.cast((position >= ends[0] + gap) & (position < total), tf.int32)
+        index = tf.where(position == 0, cls, tf.where(position < total, index, pad))
+        lost = [_lengths(part) > keep for part, keep in zip(parts, kept, strict=True)]
+        return {
+            "input_ids": tf.gather(values, index),
+            "token_type_ids": types,
+            "attention_mask": tf.cast(position < total, tf.int32),
+            "truncated": tf.reduce_any(tf.stack(lost), axis=0),
+        }
+
+
+def _lengths(part: tf.RaggedTensor) -> tf.Tensor:
+    return tf.cast(part.row_lengths(), tf.int32)
+
+
+def _longest_first(first: tf.Tensor, second: tf.Tensor, room: int) -> list[tf.Tensor]:
+    """Returns how many pieces of each text stay; an odd place goes to the longer text, or to the second of equals."""
+    half, odd = divmod(room, 2)
+    spare_first = odd * tf.cast(first > second, tf.int32)
+    return [
+        tf.minimum(first, tf.maximum(room - second, half + spare_first)),
+        tf.minimum(second, tf.maximum(room - first, half + odd - spare_first)),
+    ]
+
+
+def from_files(files: Mapping[str, bytes]) -> Tokenizer:
+    """Returns the tokenizer of a checkpoint.
+
+    Args:
+        files: Contents by name: `tokenizer.json`, or `vocab.txt`, or `sentencepiece.bpe.model`; `tokenizer_config.json`
+            says whether letters are lower-cased and what the special tokens are called. Other files are not read.
+
+    Raises:
+        WeightsError: No file is one that tfxl reads, or one of them is damaged.
+    """
+    from tfxl.text.sentencepiece import SentencePiece
+    from tfxl.text.wordpiece import WordPiece
+
+    config = read_json(files, "tokenizer_config.json")
+    if "tokenizer.json" in files:
+        whole = read_json(files, "tokenizer.json")
+        kind = (whole.get("model") or {}).get("type")
+        if kind == "WordPiece":
+            return WordPiece.from_json(whole, config)
+        if kind == "Unigram":
+            return SentencePiece.from_json(whole, config)
+    if "vocab.txt" in files:
+        return WordPiece.from_vocabulary(files["vocab.txt"], config)
+    if "sentencepiece.bpe.model" in files:
+        return SentencePiece.from_model(files["sentencepiece.bpe.model"], config)
+    raise WeightsError(
+        f"tokenizer files: {', '.join(sorted(files)) or 'none'}",
+        expected="vocab.txt, sentencepiece.bpe.model, or a tokenizer.json of kind WordPiece or Unigram",
+        fix="Use a checkpoint with a WordPiece or SentencePiece vocabulary; byte-level BPE cannot run in the graph.",
+    )
+
+
+def read_json(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    """Returns a JSON file as a table; an empty one if the file is absent.
+
+    Raises:
+        WeightsError: The file is not a JSON object.
+    """
+    try:
+        table = json.loads(files.get(name, b"{}"))
+    except ValueError as error:
+        table = error
+    if isinstance(table, dict):
+        return table
+    raise WeightsError(f"{name}: {table!r}"[:200], expected="a JSON object", fix=f"Copy {name} again from its source.")
+
+
+def damaged(name: str, reason: object) -> WeightsError:
+    """Returns the error for a tokenizer file that cannot be what it says it is."""
+    return WeightsError(
+        f"{name}: {reason}"[:300],
+        expected="a complete vocabulary with its special tokens",
+        fix=f"Copy {name} again from its source; all tokenizer files must come from one checkpoint.",
+    )
+
+
+def special_ids(names: Mapping[str, str], ids: Mapping[str, int], *, file: str) -> SpecialIds:
+    """Returns the ids of the special tokens.
+
+    Args:
+        names: What cls, sep, pad, unk and mask are called in this vocabulary.
+        ids: Id by piece.
+        file: Where the vocabulary comes from, for the error.
+
+    Raises:
+        WeightsError: A special token other than the mask is absent.
+    """
+    missing = [names[role] for role in ("cls", "sep", "pad", "unk") if names[role] not in ids]
+    if missing:
+        raise damaged(file, f"the special tokens {', '.join(missing)} are not in the vocabulary")
+    return SpecialIds(*(ids[names[role]] for role in ("cls", "sep", "pad", "unk")), ids.get(names["mask"]))
+
+
+def special_names(config: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, str]:
+    """Returns what the special tokens are called: as `tokenizer_config.json` says, else as in `defaults`."""
+    named = {role: config.get(f"{role}_token") or default for role, default in defaults.items()}
+    return {role: value["content"] if isinstance(value, Mapping) else str(value) for role, value in named.items()}
