@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from tfxl.registry import Part
 
 
 class Metric(Part):
-    """One score, the higher the better unless its docstring says otherwise."""
+    """One score, the higher the better unless the part says otherwise."""
+
+    higher_is_better: ClassVar[bool] = True
 
     @abstractmethod
     def statistics(self, gold: Sequence[Any], predicted: Sequence[Any]) -> np.ndarray:
