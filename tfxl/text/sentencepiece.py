@@ -1,4 +1,4 @@
-"""SentencePiece (Kudo and Richardson 2018) as XLM-R uses it: unigram pieces with scores, ids in the checkpoint's order."""
+"""SentencePiece (Kudo and Richardson 2018) as XLM-R uses it: unigram pieces with scores, in the checkpoint's order."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 import tensorflow_text
 from google.protobuf.message import DecodeError
-from sentencepiece import sentencepiece_model_pb2 as proto
+from sentencepiece import sentencepiece_model_pb2
 
 from tfxl.backend import tf
 from tfxl.text.tokenizer import Offsets, SpecialIds, Tokenizer, damaged, special_ids, special_names
 
 NAMES = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
+proto: Any = sentencepiece_model_pb2
+"""The format; its classes are made while it is imported, so type checkers do not know them."""
 Kind = proto.ModelProto.SentencePiece
 SPACE = r"[\s\p{Z}\p{Cc}\p{Cf}]+"
 """What the normaliser may turn into a space or drop."""
@@ -35,7 +37,7 @@ class _Parts:
 
     pieces: Sequence[Piece]
     special: SpecialIds
-    settings: proto.ModelProto
+    settings: Any
     config: Mapping[str, Any]
 
 
@@ -53,7 +55,7 @@ class SentencePiece(Tokenizer):
     separators_between = 2
     second_type = 0
 
-    def __init__(self, pieces: Sequence[Piece], settings: proto.ModelProto, config: Mapping[str, Any]) -> None:
+    def __init__(self, pieces: Sequence[Piece], settings: Any, config: Mapping[str, Any]) -> None:
         super().__init__(name="sentencepiece")
         names = special_names(config, NAMES)
         special = special_ids(names, {piece.text: id for id, piece in enumerate(pieces)}, file="SentencePiece model")
@@ -87,9 +89,7 @@ class SentencePiece(Tokenizer):
         except (KeyError, TypeError, ValueError) as error:
             raise damaged("tokenizer.json", f"{type(error).__name__} {error}") from None
         listed += [(token["content"], 0.0) for token in added.values() if token["id"] == len(listed)]
-        kinds = {text: Kind.CONTROL for text in added} | dict.fromkeys(
-            special_names(config, NAMES).values(), Kind.CONTROL
-        )
+        kinds = dict.fromkeys([*added, *special_names(config, NAMES).values()], Kind.CONTROL)
         pieces = [Piece(text, score, kinds.get(text, Kind.NORMAL)) for text, score in listed]
         pieces[unknown] = pieces[unknown]._replace(kind=Kind.UNKNOWN)
         return cls(pieces, _settings(_charsmap(whole.get("normalizer"))), config)
@@ -139,7 +139,9 @@ class SentencePiece(Tokenizer):
         return json.dumps(
             {
                 "version": "1.0",
-                "added_tokens": [_added(id, self.piece(id)) for id in sorted(set(self.special) - {None})],
+                "added_tokens": [
+                    _added(id, self.piece(id)) for id in sorted(id for id in self.special if id is not None)
+                ],
                 "normalizer": {"type": "Precompiled", "precompiled_charsmap": charsmap} if charsmap else None,
                 "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
                 "post_processor": None,
@@ -198,11 +200,11 @@ def _added(id: int, text: str) -> dict[str, Any]:
 
 def _in_graph(pieces: Sequence[Piece], special: SpecialIds) -> list[Piece]:
     """The format wants one unknown piece and control pieces that no text can produce."""
-    roles = {special.unknown: Kind.UNKNOWN} | {id: Kind.CONTROL for id in special[:3]}
+    roles = {special.unknown: Kind.UNKNOWN} | dict.fromkeys(special[:3], Kind.CONTROL)
     return [piece._replace(kind=roles.get(id, piece.kind)) for id, piece in enumerate(pieces)]
 
 
-def _model(pieces: Sequence[Piece], settings: proto.ModelProto) -> proto.ModelProto:
+def _model(pieces: Sequence[Piece], settings: Any) -> Any:
     model = proto.ModelProto()
     model.CopyFrom(settings)
     for piece in pieces:
@@ -210,7 +212,7 @@ def _model(pieces: Sequence[Piece], settings: proto.ModelProto) -> proto.ModelPr
     return model
 
 
-def _settings(charsmap: bytes) -> proto.ModelProto:
+def _settings(charsmap: bytes) -> Any:
     """A unigram model without pieces, as XLM-R's is set."""
     model = proto.ModelProto()
     model.trainer_spec.model_type = proto.TrainerSpec.UNIGRAM

@@ -256,7 +256,8 @@ def special_ids(names: Mapping[str, str], ids: Mapping[str, int], *, file: str) 
     missing = [names[role] for role in ("cls", "sep", "pad", "unk") if names[role] not in ids]
     if missing:
         raise damaged(file, f"the special tokens {', '.join(missing)} are not in the vocabulary")
-    return SpecialIds(*(ids[names[role]] for role in ("cls", "sep", "pad", "unk")), ids.get(names["mask"]))
+    cls, sep, pad, unknown = (ids[names[role]] for role in ("cls", "sep", "pad", "unk"))
+    return SpecialIds(cls, sep, pad, unknown, ids.get(names["mask"]))
 
 
 def special_names(config: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, str]:
