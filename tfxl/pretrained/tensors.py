@@ -1,0 +1,108 @@
+"""Files of tensors: safetensors and HDF5 read as float32, safetensors written, one tensor in memory at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import ml_dtypes
+import numpy as np
+from safetensors import safe_open
+
+FLOATS: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
+ALIGNMENT = 64
+"""TensorFlow takes over a NumPy array that starts at a multiple of 64 bytes; any other it copies."""
+
+Reader = Callable[[], np.ndarray]
+
+
+def read_safetensors(path: Path) -> dict[str, tuple[tuple[int, ...], Reader]]:
+    """Returns shape and reader by name; tensors that are not floating point are left out.
+
+    The library checks the header against the file. The data are read with plain file reads, because pages of a memory
+    map count as memory of the process.
+    """
+    with safe_open(path, framework="np"):
+        pass
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    found: dict[str, tuple[tuple[int, ...], Reader]] = {}
+    for name, entry in header.items():
+        if name != "__metadata__" and entry["dtype"] in FLOATS:
+            shape, start = tuple(entry["shape"]), 8 + length + entry["data_offsets"][0]
+            found[name] = (shape, _safetensor(path, start, shape, FLOATS[entry["dtype"]]))
+    return found
+
+
+def _safetensor(path: Path, start: int, shape: tuple[int, ...], dtype: Any) -> Reader:
+    def read() -> np.ndarray:
+        array = aligned(shape, dtype)
+        with path.open("rb") as file:
+            file.seek(start)
+            if file.readinto(array.view(np.uint8).reshape(-1).data) != array.nbytes:
+                raise EOFError(f"{path.name} ends too early")
+        return array.astype(np.float32, copy=False)
+
+    return read
+
+
+def aligned(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+    """Returns an array, not filled, that TensorFlow can take over without a copy."""
+    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    buffer = np.empty(num_bytes + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    return buffer[start : start + num_bytes].view(dtype).reshape(shape)
+
+
+def read_hdf5(path: Path) -> dict[str, tuple[tuple[int, ...], Reader]]:
+    """Returns shape and reader by name of the floating-point tensors in the HDF5 file itself.
+
+    Data that the file claims to keep in other files are refused: such a file could read any file of the machine.
+    """
+    found: dict[str, tuple[tuple[int, ...], Reader]] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f":
+            return
+        if item.external or item.is_virtual:
+            raise ValueError(f"{name} keeps its data in another file")
+        found[name] = (tuple(item.shape), _hdf5(path, name))
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return found
+
+
+def _hdf5(path: Path, name: str) -> Reader:
+    def read() -> np.ndarray:
+        with h5py.File(path, "r") as file:
+            return np.asarray(file[name][()], np.float32)
+
+    return read
+
+
+def write_safetensors(path: Path, shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes float32 arrays; the library's own writer would hold two copies of all of them."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name, shape in shapes.items():
+            array = np.ascontiguousarray(arrays[name], "<f4")
+            if array.shape != shape:
+                raise ValueError(f"{name} has shape {array.shape}, not {shape}")
+            file.write(array.data)
+        file.flush()
+        os.fsync(file.fileno())
