@@ -49,6 +49,7 @@ setup(
         "rich>=13",
         "ftfy>=6.2",  # mends text that was decoded wrongly
         "datasketch>=1.6",  # near duplicates by MinHash
+        "regex>=2024.11",  # graphemes
         "jinja2>=3.1",  # the report's page
         "matplotlib>=3.8",
     ],
