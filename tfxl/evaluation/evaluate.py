@@ -1,0 +1,310 @@
+"""Scores a model's answers: over all rows, by language, script, length and domain, with intervals."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import metadata
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+import tfxl
+from tfxl import settings as base_settings
+from tfxl.errors import DataError, InstallationError
+from tfxl.evaluation.confusion import confusion_matrix
+from tfxl.evaluation.record import Evaluation, HardExample, Row, base, frozen, language_of
+from tfxl.evaluation.score import Score
+from tfxl.evaluation.uncertainty import bootstrap, interval
+from tfxl.example import Example, Prediction
+from tfxl.metrics import Metric
+
+PACKAGES = ("tensorflow", "tf_keras", "tensorflow-text", "transformers", "numpy")
+"""Packages whose versions stand in the record."""
+
+Group = tuple[str, str]
+"""A kind of group and its value, such as `("language", "de")`."""
+
+
+class Settings(base_settings.Settings):
+    """How sure the intervals are, and how rows are grouped by length."""
+
+    samples: int = Field(default=1000, ge=0)
+    """Bootstrap samples of each interval; 0 gives no intervals."""
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    length_unit: Literal["characters", "graphemes"] = "characters"
+    """What lengths count: Unicode characters, or what readers see as one (an emoji, a letter with its marks)."""
+    length_bands: tuple[int, ...] = (20, 50, 100, 200)
+    """The longest length of each band; a last band holds what is longer."""
+    hardest_per_language: int = Field(default=3, ge=0)
+    """Wrong answers kept with their text, those that the model was surest of."""
+
+    @model_validator(mode="after")
+    def _bands_ascend(self) -> Self:
+        if any(low >= high for low, high in itertools.pairwise((0, *self.length_bands))):
+            raise ValueError("lengths above 0 that ascend")
+        return self
+
+
+def _label(item: Example | Prediction) -> Any:
+    return item.label
+
+
+def evaluate(
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    task_metrics: Sequence[Metric],
+    *,
+    gold: Callable[[Example], Any] = _label,
+    answer: Callable[[Prediction], Any] = _label,
+    trained_languages: Sequence[str] = (),
+    settings: Settings | None = None,
+) -> Evaluation:
+    """Returns what a model scored.
+
+    Confusion matrices are made where the answers are labels, that is where each prediction gives its answer a score.
+
+    Args:
+        examples: The rows, with their right answers.
+        predictions: The model's answers, in the same order.
+        task_metrics: What to measure; the first is the one that the model is judged by.
+        gold: Takes the right answer from an example, in the form that the metrics expect.
+        answer: Takes the answer from a prediction, in the same form.
+        trained_languages: The languages that had training rows, for the transfer gap.
+        settings: Intervals and groups; the defaults if None.
+
+    Raises:
+        DataError: There are no rows, a row has no right answer, or the answers are not as many as the rows.
+    """
+    told = settings or Settings()
+    _check(examples, predictions)
+    rows = _rows(examples, predictions, gold=gold, answer=answer, settings=told)
+    labels = _labels(rows)
+    trained = tuple(trained_languages)
+    groups = _groups(rows, told)
+    return Evaluation(
+        metrics=tuple(metric.spec() for metric in task_metrics),
+        scores=tuple(
+            score for metric in task_metrics for score in _scores(metric, rows, groups, trained=trained, settings=told)
+        ),
+        labels=labels,
+        confusions=_confusions(rows, labels),
+        trained_languages=trained,
+        rows=rows,
+        hardest=_hardest(examples, rows, told.hardest_per_language),
+        settings=told.as_toml(),
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of tfxl and of the packages that its numbers depend on, where they are installed."""
+    found = {"tfxl": tfxl.__version__, **{name: _version(name) for name in PACKAGES}}
+    return {name: version for name, version in found.items() if version}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _check(examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:
+    if not examples or len(examples) != len(predictions):
+        raise DataError(
+            f"{len(examples)} examples and {len(predictions)} predictions",
+            expected="at least one example, and one prediction for each",
+            fix="Evaluate on files that have rows in the languages asked for, and predict every row.",
+        )
+
+
+def _rows(
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    *,
+    gold: Callable[[Example], Any],
+    answer: Callable[[Prediction], Any],
+    settings: Settings,
+) -> tuple[Row, ...]:
+    measure = _length(settings.length_unit)
+    rows = []
+    for example, prediction in zip(examples, predictions, strict=True):
+        expected = frozen(gold(example))
+        if expected is None:
+            raise DataError(
+                f"{example.id or 'a row'} has no label",
+                expected="a right answer in every row that is evaluated",
+                fix="Add the label, or predict instead of evaluating.",
+            )
+        texts = [text for text in (example.text, example.second_text) if text is not None]
+        rows.append(
+            Row(
+                id=example.id,
+                language=example.language,
+                domain=example.domain,
+                length=sum(map(measure, texts)),
+                digest=_digest(texts),
+                gold=expected,
+                predicted=frozen(answer(prediction)),
+                # More digits than anyone reads would double the file.
+                scores={label: round(float(score), 6) for label, score in prediction.scores.items()},
+            )
+        )
+    return tuple(rows)
+
+
+def _digest(texts: Sequence[str]) -> str:
+    return hashlib.blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+
+
+def _length(unit: str) -> Callable[[str], int]:
+    if unit == "characters":
+        return len
+    try:
+        import regex
+    except ModuleNotFoundError:
+        raise InstallationError(
+            "the package regex is missing", expected="it, to count graphemes", fix="pip install regex"
+        ) from None
+    graphemes = regex.compile(r"\X")
+    return lambda text: sum(1 for _ in graphemes.finditer(text))
+
+
+def _labels(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Returns the labels in the model's order, or nothing if the answers are no labels."""
+    if not all(isinstance(row.gold, str) and isinstance(row.predicted, str) for row in rows):
+        return ()
+    if not all(row.predicted in row.scores for row in rows):
+        return ()
+    return tuple(dict.fromkeys([*(label for row in rows for label in row.scores), *(row.gold for row in rows)]))
+
+
+def _groups(rows: Sequence[Row], settings: Settings) -> dict[Group, np.ndarray]:
+    """Returns the indices of each group's rows: languages by first row, lengths ascending, the others by name."""
+    bands = band_names(settings.length_bands)
+    members: dict[Group, list[int]] = {}
+    for index, row in enumerate(rows):
+        band = bands[int(np.searchsorted(settings.length_bands, row.length))]
+        values = {"language": row.language, "script": language_of(row.language).script, "length": band}
+        for group in (*values.items(), *((("domain", row.domain),) if row.domain else ())):
+            members.setdefault(group, []).append(index)
+    order = {"language": 0, "script": 1, "length": 2, "domain": 3}
+
+    def place(group: Group) -> tuple[int, int, str]:
+        kind, value = group
+        position = {"language": members[group][0], "length": bands.index(value) if kind == "length" else 0}
+        return order[kind], position.get(kind, 0), value
+
+    return {group: np.array(members[group]) for group in sorted(members, key=place)}
+
+
+def band_names(limits: Sequence[int]) -> list[str]:
+    """Returns the names of the length bands: `0–20`, `21–50`, …, `over 200`."""
+    if not limits:
+        return ["all"]
+    starts = (0, *(limit + 1 for limit in limits[:-1]))
+    return [*(f"{low}–{high}" for low, high in zip(starts, limits, strict=True)), f"over {limits[-1]}"]
+
+
+def _scores(
+    metric: Metric,
+    rows: Sequence[Row],
+    groups: Mapping[Group, np.ndarray],
+    *,
+    trained: Sequence[str],
+    settings: Settings,
+) -> list[Score]:
+    """Returns one metric's scores: over all rows, by group, and the summaries of the languages."""
+    statistics = metric.statistics([row.gold for row in rows], [row.predicted for row in rows])
+    scores, draws = [], {}
+    for group, members in {("", ""): np.arange(len(rows)), **groups}.items():
+        # Each group has draws of its own, so that its interval does not depend on which other groups there are.
+        seed = (settings.seed, zlib.crc32("=".join(group).encode()))
+        drawn = bootstrap(metric, statistics[members], samples=settings.samples, seed=seed)
+        low, high = interval(drawn, confidence=settings.confidence)
+        value = float(metric.value(statistics[members].sum(axis=0)))
+        score = Score(metric.kind, value, low, high, len(members), {group[0]: group[1]} if group[0] else {})
+        scores.append(score)
+        if group[0] == "language":
+            draws[group[1]] = (score, drawn)
+    return [*scores, *_summaries(metric, draws, trained=trained, confidence=settings.confidence)]
+
+
+Draws = dict[str, tuple[Score, np.ndarray]]
+"""Each language's score and its bootstrap scores `[samples]`."""
+
+
+def _summaries(metric: Metric, draws: Draws, *, trained: Sequence[str], confidence: float) -> list[Score]:
+    """Returns the mean over languages, the worst language, and the transfer gap.
+
+    Languages are drawn independently of each other: the interval is about the rows, the languages are as given.
+    """
+    bases = {base(language) for language in trained}
+    means = {"mean": draws}
+    if trained:
+        means["trained"] = {code: drawn for code, drawn in draws.items() if base(code) in bases}
+        means["untrained"] = {code: drawn for code, drawn in draws.items() if base(code) not in bases}
+    found = {name: _mean(members) for name, members in means.items() if members}
+    make = partial(_summary, metric.kind, confidence=confidence)
+    summaries = [make(name, *values) for name, values in found.items()]
+    if "trained" in found and "untrained" in found:
+        (seen, seen_draws, _), (unseen, unseen_draws, _) = found["trained"], found["untrained"]
+        rows = sum(score.rows for score, _ in draws.values())
+        summaries.append(make("transfer_gap", seen - unseen, seen_draws - unseen_draws, rows))
+    return [*summaries, *_worst(metric, draws)]
+
+
+def _mean(draws: Draws) -> tuple[float, np.ndarray, int]:
+    """Returns the mean over languages, its bootstrap means `[samples]`, and the rows that it rests on."""
+    value = float(np.mean([score.value for score, _ in draws.values()]))
+    return value, np.mean([drawn for _, drawn in draws.values()], axis=0), sum(s.rows for s, _ in draws.values())
+
+
+def _summary(kind: str, name: str, value: float, drawn: np.ndarray, rows: int, *, confidence: float) -> Score:
+    low, high = interval(drawn, confidence=confidence)
+    return Score(kind, value, low, high, rows, {"summary": name})
+
+
+def _worst(metric: Metric, draws: Draws) -> list[Score]:
+    defined = [score for score, _ in draws.values() if not np.isnan(score.value)]
+    if not defined:
+        return []
+    pick = min if metric.higher_is_better else max
+    worst = pick(defined, key=lambda score: score.value)
+    group = {"summary": "worst", **worst.group}
+    return [Score(worst.metric, worst.value, worst.low, worst.high, worst.rows, group)]
+
+
+def _confusions(rows: Sequence[Row], labels: tuple[str, ...]) -> dict[str, list[list[int]]]:
+    if not labels:
+        return {}
+    answers: dict[str, tuple[list[str], list[str]]] = {}
+    for row in rows:
+        gold, predicted = answers.setdefault(row.language, ([], []))
+        gold.append(row.gold)
+        predicted.append(row.predicted)
+    return {
+        language: confusion_matrix(gold, predicted, labels=labels).tolist()
+        for language, (gold, predicted) in answers.items()
+    }
+
+
+def _hardest(examples: Sequence[Example], rows: Sequence[Row], per_language: int) -> tuple[HardExample, ...]:
+    """Returns each language's wrong answers with the highest confidence, the surest first."""
+    wrong = [(row, example) for row, example in zip(rows, examples, strict=True) if row.predicted != row.gold]
+    # A row without scores has no confidence to rank by, so such rows keep their order at the end.
+    wrong.sort(key=lambda pair: -np.nan_to_num(pair[0].confidence, nan=-1.0))
+    kept: dict[str, int] = {}
+    hardest = []
+    for row, example in wrong:
+        kept[row.language] = kept.get(row.language, 0) + 1
+        if kept[row.language] <= per_language:
+            texts = (example.text, example.second_text)
+            hardest.append(HardExample(row.id, row.language, *texts, row.gold, row.predicted, row.confidence))
+    return tuple(hardest)
