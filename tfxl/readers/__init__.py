@@ -281,16 +281,18 @@ def expand(pattern: str, codes: Sequence[str], *, files: bool = True) -> list[tu
 
 def _placeholders(pattern: str) -> set[str]:
     try:
-        used = {name for _, name, _, _ in string.Formatter().parse(pattern) if name is not None}
+        parts = [part for part in string.Formatter().parse(pattern) if part[1] is not None]
+        wrong = next((name for _, name, form, turn in parts if name not in PLACEHOLDERS or form or turn), None)
     except ValueError:
-        used = {pattern}
-    for name in used - set(PLACEHOLDERS):
-        raise RecipeError(
-            f"path {pattern!r}: {{{name}}} cannot be replaced" if name != pattern else f"path {pattern!r}",
-            expected=f"only {', '.join(f'{{{known}}}' for known in PLACEHOLDERS)} in braces",
-            fix=f"{did_you_mean(name, PLACEHOLDERS)}Rename it; write {{{{ and }}}} for braces that belong to the path.",
-        )
-    return used
+        parts, wrong = [], ""
+    if wrong is None:
+        return {str(name) for _, name, _, _ in parts}
+    known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    raise RecipeError(
+        f"path {pattern!r}" + (f": {{{wrong}}} cannot be replaced" if wrong else ""),
+        expected=f"only {known} in braces",
+        fix=f"{did_you_mean(wrong, PLACEHOLDERS)}Rename it; write {{{{ and }}}} for braces that belong to the path.",
+    )
 
 
 def _names(code: str, pattern: str, used: set[str]) -> dict[str, str]:

@@ -59,7 +59,7 @@ class Csv(RowReader):
                 self.reject(
                     path,
                     number,
-                    f"{len(fields)} fields",
+                    f"{len(fields)} field{'s' * (len(fields) != 1)}",
                     expected=f"{len(header)} fields: {', '.join(header)}",
                     fix="Correct the row (a field that holds a delimiter must stand in quotes)",
                 )
@@ -95,10 +95,10 @@ class Csv(RowReader):
             try:
                 fields = parser.fields(line, source)
             except _MalformedError as error:
-                reason = f"{error} (the row ends at line {source.number})" if source.taken else str(error)
-                self.reject(path, line.number, reason, expected=_RIGHT, fix=_FIX)
                 if error.is_open:  # only the line with the open quote is wrong; what was looked through is not lost
                     source.rewind()
+                reason = f"{error} (the row ends at line {source.number})" if source.taken else str(error)
+                self.reject(path, line.number, reason, expected=_RIGHT, fix=_FIX)
                 continue
             wrong = next((part for part in (line, *source.taken) if part.problem), None)
             if wrong is None:

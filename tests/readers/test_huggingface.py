@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfxl.errors import DataError, InstallationError
+from tfxl.readers.huggingface import Huggingface
+
+datasets = pytest.importorskip("datasets")
+
+FEATURES = datasets.Features(
+    {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["negative", "positive"])}
+)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """Answers every request with two rows, and keeps the requests."""
+    asked: list[tuple] = []
+
+    def load(name: str, subset: str | None, *, split: str, streaming: bool) -> object:
+        asked.append((name, subset, split, streaming))
+        rows = {"text": ["Sehr schön", "很吵"], "label": [1, -1]}
+        return datasets.Dataset.from_dict(rows, features=FEATURES).to_iterable_dataset()
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    return asked
+
+
+def test_streams_rows_and_names_labels(hub: list[tuple]) -> None:
+    first, second = Huggingface().read("mylab/reviews", language="de")
+    assert (first.text, first.label, first.language, first.id) == ("Sehr schön", "positive", "de", "mylab/reviews:1")
+    assert (second.text, second.label) == ("很吵", None)
+    assert hub == [("mylab/reviews", None, "train", True)]
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("reviews:de", ("reviews", "de", "train", True)),
+        ("mylab/reviews:de:test", ("mylab/reviews", "de", "test", True)),
+        ("mylab/reviews::test[:10]", ("mylab/reviews", None, "test[:10]", True)),
+    ],
+)
+def test_path_holds_subset_and_split(hub: list[tuple], path: str, asked: tuple) -> None:
+    assert list(Huggingface().read(path))
+    assert hub == [asked]
+
+
+def test_missing_column_is_an_error(hub: list[tuple]) -> None:
+    with pytest.raises(DataError, match="no column 'txt'") as error:
+        list(Huggingface(text="txt").read("mylab/reviews"))
+    assert "did you mean 'text'?" in error.value.fix
+
+
+@pytest.mark.parametrize("step", ["load", "read"])
+def test_no_network_is_a_data_error(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("Couldn't reach the Hub\nmore")
+
+    class Broken:
+        column_names, features = ("text", "label"), None
+
+        def __iter__(self) -> Broken:
+            return self
+
+        __next__ = fail
+
+    monkeypatch.setattr(datasets, "load_dataset", fail if step == "load" else lambda *_, **__: Broken())
+    with pytest.raises(DataError) as error:
+        list(Huggingface().read("mylab/reviews"))
+    assert "no connection" in error.value.got and "\n" not in error.value.got
+    assert "folder" in error.value.fix
+
+
+def test_unknown_name_or_split_is_a_data_error(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text('{"text": "a", "label": "x"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match="test"):
+        list(Huggingface().read(f"{tmp_path}::test"))
+
+
+def test_reads_a_local_folder_without_network(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text('{"text": "ชอบมาก", "label": "x"}\n', encoding="utf-8")
+    assert [example.text for example in Huggingface().read(tmp_path, language="th")] == ["ชอบมาก"]
+
+
+def test_names_the_extra_when_the_package_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(InstallationError) as error:
+        list(Huggingface().read("mylab/reviews"))
+    assert 'pip install "tfxl[huggingface]"' in error.value.fix
