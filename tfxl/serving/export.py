@@ -1,0 +1,218 @@
+"""Export: writes a SavedModel that TensorFlow Serving reads as it is, beside it what explains and rebuilds it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import tensorflow_text  # noqa: F401  # its ops have to be known before a SavedModel is read
+from pydantic import Field
+
+from tfxl import settings
+from tfxl.backend import tf
+from tfxl.encoders import INPUTS
+from tfxl.errors import ModelError
+from tfxl.progress import SILENT, Progress
+from tfxl.serving import answer, manifest, parity, publish, warmup
+from tfxl.serving.answer import Answerer
+from tfxl.text import parity as text_parity
+
+Signatures: TypeAlias = Mapping[str, Any]
+ENCODER = "encoder"
+"""The folder in assets.extra that holds the encoder's config.json and tokenizer files."""
+RUN = "run.toml"
+PARITY = "parity.json"
+
+
+class Settings(settings.Settings):
+    """What is exported."""
+
+    tokens_only: bool = False
+    """Leaves out the text functions, for runtimes without tensorflow_text's ops: they cannot load a model with them."""
+    warmup: bool = True
+    warmup_batch_sizes: tuple[int, ...] = Field(default=(1, 8, 32), min_length=1)
+    """Name the server's allowed_batch_sizes here: each is then answered once while the server loads the model."""
+    tolerance: float = Field(default=1e-5, gt=0)
+    """The largest difference between a score of the Keras model and one of the SavedModel that lets it be published."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What stands beside the SavedModel, in assets.extra.
+
+    Attributes:
+        encoder: The encoder's spec.
+        head: The head's spec.
+        encoder_files: What the encoder's `files` gives.
+        run_toml: The resolved recipe.
+        files: Further files by name, such as `report.json`.
+    """
+
+    encoder: Mapping[str, Any]
+    head: Mapping[str, Any]
+    encoder_files: Mapping[str, bytes]
+    run_toml: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def export(
+    answerer: Answerer,
+    directory: str | Path,
+    *,
+    contents: Contents,
+    settings: Settings | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Writes the next version of a model, tries it out, and publishes it: whole or not at all.
+
+    Args:
+        answerer: What is saved.
+        directory: The model's folder; its name is the model's name.
+        contents: What stands beside the SavedModel.
+        settings: What is exported.
+        progress: Is told what is being done.
+
+    Returns:
+        The folder of the new version.
+
+    Raises:
+        ModelError: The folder cannot be written (found before the work), a variable is not float32, or the saved model
+            does not answer as the Keras model does.
+    """
+    settings = settings or Settings()
+    directory = Path(directory)
+    _check(answerer, contents)
+    with publish.new_version(directory) as draft:
+        answerer = answerer.without_text() if settings.tokens_only else answerer
+        progress.say(f"writing {directory}: signatures {', '.join(sorted(answerer.signatures()))}")
+        with _quiet():
+            tf.saved_model.save(answerer, str(draft.folder), signatures=answerer.signatures())
+        _write_contents(draft.folder / manifest.EXTRA, contents)
+        signatures = tf.saved_model.load(str(draft.folder)).signatures
+        _try_out(draft.folder / manifest.EXTRA, answerer, signatures, settings=settings, progress=progress)
+        name = directory.resolve().name
+        if settings.warmup:
+            _write_warmup(draft.folder / manifest.EXTRA, answerer, signatures, name=name, settings=settings)
+        manifest.write(draft.folder, _manifest(draft.folder, answerer, signatures, name=name, contents=contents))
+    progress.say(f"published {draft.version}")
+    return Path(str(draft.version))
+
+
+def _check(answerer: Answerer, contents: Contents) -> None:
+    wrong = [variable.name for variable in answerer.model_variables if variable.dtype not in (tf.float32, "float32")]
+    if wrong:
+        raise ModelError(
+            f"{len(wrong)} variables that are not float32, such as {wrong[0]}",
+            expected="float32 variables; mixed precision computes in 16 bits but keeps them in 32",
+            fix="Build the model under a float32 or mixed_bfloat16 policy.",
+        )
+    outside = [name for name in _files(contents) if Path(name).is_absolute() or ".." in Path(name).parts]
+    if outside:
+        raise ModelError(
+            f"the file {outside[0]!r}", expected=f"names inside {manifest.EXTRA}", fix="Rename the file in `contents`."
+        )
+
+
+def _files(contents: Contents) -> dict[str, bytes]:
+    encoder = {f"{ENCODER}/{name}": data for name, data in contents.encoder_files.items()}
+    return {RUN: contents.run_toml.encode(), **encoder, **contents.files}
+
+
+def _write_contents(folder: Path, contents: Contents) -> None:
+    for name, data in _files(contents).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def _try_out(
+    extra: Path, answerer: Answerer, signatures: Signatures, *, settings: Settings, progress: Progress
+) -> None:
+    """Compares what was read back with the Keras model, and the tokenizer with the library that it was made after."""
+    report = parity.check(answerer, signatures, tolerance=settings.tolerance)
+    tokenizer = text_parity.compare(answerer.parts.tokenizer, text_parity.generated_texts())
+    if tokenizer.differing:
+        kinds = "; ".join(f"{name} ({kind.texts})" for name, kind in list(tokenizer.kinds.items())[:3])
+        progress.say(f"the tokenizer cuts {tokenizer.rate:.2%} of generated texts otherwise than its library: {kinds}")
+    report["tokenizer"] = tokenizer.as_json()
+    (extra / PARITY).write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_warmup(extra: Path, answerer: Answerer, signatures: Signatures, *, name: str, settings: Settings) -> None:
+    warmup.write(extra / warmup.FILE, list(_warmup_records(name, answerer, settings.warmup_batch_sizes)))
+    warmup.replay(extra / warmup.FILE, signatures)
+
+
+def _manifest(
+    folder: Path, answerer: Answerer, signatures: Signatures, *, name: str, contents: Contents
+) -> manifest.Manifest:
+    return manifest.Manifest(
+        name=name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        packages=manifest.package_versions(),
+        encoder=dict(contents.encoder),
+        task=answerer.parts.task.spec(),
+        head=dict(contents.head),
+        signatures={key: _described(signature) for key, signature in sorted(signatures.items())},
+        variables=tuple(_variable(variable) for variable in answerer.model_variables),
+        files=manifest.digests(folder),
+    )
+
+
+def _warmup_records(name: str, answerer: Answerer, sizes: tuple[int, ...]) -> Iterator[Any]:
+    """One record a signature and size; the texts are probes of all lengths, the longest among them."""
+    task, tokenizer = answerer.parts.task, answerer.parts.tokenizer
+    for signature in answerer.signatures():
+        for size in sizes:
+            texts = {key: _cycle(column, size) for key, column in parity.probe_texts(task.text_inputs).items()}
+            if signature == "classify":
+                yield warmup.classify_record(name, signature, texts)
+            elif signature == "tokens" or "text" not in answerer.functions:
+                encoded = answer.encode({key: tf.constant(column) for key, column in texts.items()}, task, tokenizer)
+                yield warmup.predict_record(name, signature, {key: encoded[key].numpy() for key in INPUTS})
+            else:
+                yield warmup.predict_record(name, signature, {key: tf.constant(texts[key]).numpy() for key in texts})
+
+
+def _cycle(texts: list[str], size: int) -> list[str]:
+    """`size` texts, beginning with the longest, over and over."""
+    longest_first = sorted(texts, key=len, reverse=True)
+    return [longest_first[place % len(texts)] for place in range(size)]
+
+
+def _described(signature: Any) -> dict[str, Any]:
+    inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
+    return {"inputs": _specs(inputs), "outputs": _specs(outputs)}
+
+
+def _specs(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: {
+            "dtype": tensor.dtype.name,
+            "shape": [-1 if size is None else size for size in tensor.shape.as_list()],
+        }
+        for name, tensor in sorted(tensors.items())
+    }
+
+
+def _variable(variable: Any) -> manifest.Variable:
+    dtype = tf.as_dtype(variable.dtype).name
+    return manifest.Variable(name=variable.name.removesuffix(":0"), shape=tuple(variable.shape), dtype=dtype)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """TensorFlow tells where it writes assets; a library call says nothing."""
+    logger = tf.get_logger()
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

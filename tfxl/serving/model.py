@@ -1,0 +1,214 @@
+"""Model: a saved model read back from disk, always through its manifest."""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tensorflow_text  # noqa: F401  # its ops have to be known before a SavedModel is read
+
+from tfxl import registry
+from tfxl.backend import keras, tf
+from tfxl.encoders import INPUTS
+from tfxl.errors import ModelError
+from tfxl.example import Prediction
+from tfxl.progress import SILENT, Progress
+from tfxl.serving import answer, manifest, publish
+from tfxl.serving.export import ENCODER, RUN
+from tfxl.tasks import Task
+from tfxl.text.tokenizer import Tokenizer, from_files
+
+
+class Rebuilt(NamedTuple):
+    """A model as it was trained: to be trained on, explained or converted."""
+
+    model: keras.Model
+    task: Task
+    tokenizer: Tokenizer
+
+
+class Model:
+    """A saved model; get one from `load`.
+
+    Attributes:
+        folder: Where it lies.
+        manifest: What it is made of.
+        name: The model's name.
+        version: Its version; None for a folder whose name is not a number.
+        task: What it answers; its weights are not needed for this.
+    """
+
+    def __init__(self, folder: Path, contents: manifest.Manifest, saved: Any) -> None:
+        self.folder, self.manifest, self._saved = folder, contents, saved
+        self.name = contents.name
+        self.version = int(folder.name) if folder.name.isascii() and folder.name.isdigit() else None
+        self.task: Task = registry.build("tasks", contents.task)
+
+    def __repr__(self) -> str:
+        return f"Model({str(self.folder)!r}, task={self.task.kind!r})"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels as they are served; none for tasks without labels."""
+        return tuple(getattr(self.task, "names", ()))
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The resolved recipe that the model was trained with; empty if it came about otherwise."""
+        return tomllib.loads((self.folder / manifest.EXTRA / RUN).read_text(encoding="utf-8"))
+
+    @property
+    def signatures(self) -> Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]:
+        """The SavedModel's functions by name."""
+        return self._saved.signatures
+
+    def predict(
+        self,
+        texts: Sequence[str],
+        second_texts: Sequence[str] | None = None,
+        *,
+        batch_size: int = 32,
+        progress: Progress = SILENT,
+    ) -> list[Prediction]:
+        """Answers texts, or pairs of texts, in their order.
+
+        Args:
+            texts: The texts.
+            second_texts: The second texts, for a task about pairs.
+            batch_size: Texts a call.
+            progress: Is told of every batch.
+
+        Raises:
+            ModelError: The task reads pairs and got texts, or the other way round, or the texts are not strings.
+
+        Example:
+            >>> load("saved_models/sentiment").predict(["这家酒店很吵"])[0].label
+        """
+        given = {"text": texts} if second_texts is None else {"text": texts, "second_text": second_texts}
+        if set(given) != set(self.task.text_inputs):
+            raise ModelError(
+                f"{' and '.join(given)} for {self.name}",
+                expected=" and ".join(self.task.text_inputs),
+                fix="Give second_texts if and only if the model was trained on pairs.",
+            )
+        return answer.predict(self._answers, self.task, given, batch_size=batch_size, progress=progress)
+
+    def rebuild(self) -> Rebuilt:
+        """Returns the Keras model with the saved weights, the task and the tokenizer.
+
+        Raises:
+            ModelError: The variables do not fit the rebuilt network.
+        """
+        from tfxl.pretrained.network import network  # imports transformers, which answering does not need
+        from tfxl.text.tokenizer import read_json
+
+        head = registry.build("heads", self.manifest.head)
+        model = self.task.model(network(read_json(self._encoder_files, "config.json")), head)
+        saved = zip(self.manifest.variables, self._saved.model_variables, strict=True)
+        _assign(model, [(entry.name, variable) for entry, variable in saved], where=self.folder)
+        return Rebuilt(model, self.task, self.tokenizer)
+
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that the encoder was trained with."""
+        return from_files(self._encoder_files)
+
+    @property
+    def _encoder_files(self) -> dict[str, bytes]:
+        folder = self.folder / manifest.EXTRA / ENCODER
+        return {path.name: path.read_bytes() for path in sorted(folder.glob("*"))}
+
+    @property
+    def _answers(self) -> Callable[..., Mapping[str, tf.Tensor]]:
+        """The text signature; a model that was exported for tokens only encodes the texts here."""
+        function = self.signatures["serving_default"]
+        if "input_ids" not in self.manifest.signatures["serving_default"]["inputs"]:
+            return function
+
+        def answers(**texts: tf.Tensor) -> Mapping[str, tf.Tensor]:
+            encoded = answer.encode(texts, self.task, self.tokenizer)
+            return {**function(**{name: encoded[name] for name in INPUTS}), "truncated": encoded["truncated"]}
+
+        return answers
+
+
+def load(path: str | Path) -> Model:
+    """Returns a saved model. Every file is compared with the manifest first.
+
+    A SavedModel is a program: load only models from people whom you trust.
+
+    Args:
+        path: A version, such as `saved_models/sentiment/3`, or a model's folder, for its latest version.
+
+    Raises:
+        ModelError: There is no model, tfxl did not export it, or a file is missing, changed or unknown.
+    """
+    folder = find(path)
+    contents = manifest.verify(folder)
+    try:
+        saved = tf.saved_model.load(str(folder))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ModelError(
+            f"{folder} is complete, but TensorFlow {tf.__version__} cannot read it: {error}"[:500],
+            expected=f"TensorFlow {contents.packages.get('tensorflow')}, which wrote it, or a later one",
+            fix=f'pip install "tensorflow=={contents.packages.get("tensorflow")}"',
+        ) from None
+    return Model(folder, contents, saved)
+
+
+def find(path: str | Path) -> Path:
+    """Returns the folder of a version: `path` itself, or the latest version in it.
+
+    Raises:
+        ModelError: There is no such folder, or it holds neither a model nor versions of one.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        near = sorted(folder.name for folder in path.parent.glob("*") if folder.is_dir() and folder.name[0] != ".")
+        raise ModelError(
+            f"{path} is {'a file' if path.exists() else 'not there'}",
+            expected="a folder that tfxl exported, such as saved_models/NAME or saved_models/NAME/1",
+            fix=f"{path.parent} holds {', '.join(near[:10]) or 'no folders'}. Name one of them, or train a model.",
+        )
+    if (path / manifest.PLACE).exists() or (path / "saved_model.pb").exists():
+        return path
+    found = publish.versions(path)
+    return path / str(found[-1]) if found else path
+
+
+def _assign(model: keras.Model, saved: Sequence[tuple[str, Any]], *, where: Path) -> None:
+    """Gives a model's variables the saved values, by name; variables of one name are taken in order.
+
+    A frozen layer changes the order of a Keras model's variables, so the order alone tells too little.
+    """
+    waiting: dict[tuple[str, tuple[int, ...]], list[Any]] = defaultdict(list)
+    for name, value in saved:
+        waiting[_plain(name), tuple(value.shape)].append(value)
+    pairs = []
+    for variable in model.variables:
+        values = waiting.get((_plain(variable.name), tuple(variable.shape)))
+        if not values:
+            raise _misfit(where, f"nothing was saved for {variable.name} {tuple(variable.shape)}")
+        pairs.append((variable, values.pop(0)))
+    if left := [f"{name} {shape}" for (name, shape), values in waiting.items() if values]:
+        raise _misfit(where, f"the rebuilt network has no place for {', '.join(left[:3])}")
+    for variable, value in pairs:
+        variable.assign(value)
+
+
+def _plain(name: str) -> str:
+    """A variable's name without what Keras adds when a second model of one kind is built: `bert_1/…` is `bert/…`."""
+    return re.sub(r"^([^/]*?)_\d+/", r"\1/", name.removesuffix(":0"))
+
+
+def _misfit(folder: Path, what: str) -> ModelError:
+    return ModelError(
+        f"{folder}: {what}",
+        expected="the variables of the encoder, task and head in the manifest, with their shapes",
+        fix="Rebuild with the tfxl that wrote the model; a tuner's layers must be merged before export.",
+    )

@@ -1,0 +1,140 @@
+"""Parity: what is saved answers as what was trained, measured on texts in many scripts before anything is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfxl.backend import tf
+from tfxl.encoders import INPUTS
+from tfxl.errors import ModelError
+from tfxl.serving import answer
+from tfxl.serving.answer import Answerer
+from tfxl.tasks import Tensors
+
+PROBES = (
+    "The room was clean, but the bus was late.",
+    "Das Zimmer war groß und ruhig, das Frühstück süß.",
+    "这家酒店很吵，早餐也不好吃。",
+    "الغرفة نظيفة والخدمة ممتازة",
+    "कमरा साफ़ था और खाना अच्छा था।",
+    "ห้องพักสะอาดมาก พนักงานใจดี",
+    "Номер был чистым, но шумным.",
+    "部屋はきれいでした。",
+    "방이 깨끗했어요.",
+    "החדר היה נקי ושקט",
+    "Chumba kilikuwa safi sana.",
+    "Great service 👍🏽👩‍👩‍👧 🇩🇪",
+    "e\u0301te\u0301 naïve ﬁne ＡＢＣ",
+    "[MASK] </s> <pad>",
+    "",
+    " \t ",
+    "12 345,67 € – №5",
+    "long " * 600,
+)
+"""Texts that a saved model is tried with: many scripts, both directions, marks, emoji, nothing at all, too much."""
+
+Function = Callable[..., Mapping[str, tf.Tensor]]
+
+
+class Difference(NamedTuple):
+    """How far two ways to an answer are apart.
+
+    Attributes:
+        largest: The largest absolute difference of a score; 0 if there are no scores.
+        other_answers: The number of strings, whole numbers and flags that differ.
+        has_scores: Whether there are scores at all.
+    """
+
+    largest: float
+    other_answers: int
+    has_scores: bool
+
+    def within(self, tolerance: float) -> bool:
+        """Whether the answers are the same; a label may differ where its scores are as good as equal."""
+        return self.largest <= tolerance and (self.has_scores or not self.other_answers)
+
+
+def probe_texts(names: tuple[str, ...]) -> dict[str, list[str]]:
+    """Returns the probes for a task's text inputs; second texts are the probes backwards."""
+    return {name: list(PROBES[:: -1 if place % 2 else 1]) for place, name in enumerate(names)}
+
+
+def check(answerer: Answerer, signatures: Mapping[str, Function], *, tolerance: float) -> dict[str, Any]:
+    """Compares the signatures of a saved model with the Keras model and with each other.
+
+    Args:
+        answerer: What was saved.
+        signatures: What was read back.
+        tolerance: The largest difference of a score that is no fault.
+
+    Returns:
+        The number of texts, and for each comparison what `Difference` holds.
+
+    Raises:
+        ModelError: A comparison failed: what would be served is not what was trained.
+    """
+    texts = {name: tf.constant(column) for name, column in probe_texts(answerer.parts.task.text_inputs).items()}
+    tokens = _through_tokens(answerer, signatures["tokens"])
+    served = signatures["serving_default"] if "text" in answerer.functions else tokens
+    with full_precision():
+        whole = served(**texts)
+        differences = {
+            "saved_model_against_keras": difference(whole, answerer.layer_by_layer(**texts)),
+            "text_against_tokens": difference(whole, tokens(**texts)),
+            "batch_against_single": difference(whole, _one_by_one(served, texts)),
+        }
+    report: dict[str, Any] = {"texts": len(PROBES), "tolerance": tolerance}
+    for what, found in differences.items():
+        if not found.within(tolerance):
+            raise _differs(what, found, tolerance)
+        report[what] = {"largest": found.largest, "other_answers": found.other_answers}
+    return report
+
+
+def _through_tokens(answerer: Answerer, function: Function) -> Function:
+    def answers(**texts: tf.Tensor) -> Tensors:
+        encoded = answer.encode(texts, answerer.parts.task, answerer.parts.tokenizer)
+        return dict(function(**{name: encoded[name] for name in INPUTS}))
+
+    return answers
+
+
+def _one_by_one(function: Function, texts: Tensors) -> Tensors:
+    rows = [function(**{name: column[row : row + 1] for name, column in texts.items()}) for row in range(len(PROBES))]
+    return {name: tf.concat([row[name] for row in rows], axis=0) for name in rows[0]}
+
+
+def difference(first: Mapping[str, tf.Tensor], second: Mapping[str, tf.Tensor]) -> Difference:
+    """Returns how far two answers to the same texts are apart, over the outputs that both have."""
+    pairs = [(first[name].numpy(), second[name].numpy()) for name in sorted(first.keys() & second.keys())]
+    scores = [(a, b) for a, b in pairs if a.dtype.kind == "f"]
+    others = [(a, b) for a, b in pairs if a.dtype.kind != "f"]
+    return Difference(
+        largest=max((float(np.max(np.abs(a - b), initial=0.0)) for a, b in scores), default=0.0),
+        other_answers=sum(int(np.sum(a != b)) for a, b in others),
+        has_scores=bool(scores),
+    )
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Functions that first run inside compute in float32, also in a process that trains in bfloat16."""
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options(before)
+
+
+def _differs(what: str, found: Difference, tolerance: float) -> ModelError:
+    return ModelError(
+        f"{what.replace('_', ' ')}: scores differ by {found.largest:.3g}, {found.other_answers} other answers differ",
+        expected=f"at most {tolerance:g} on {len(PROBES)} texts in many scripts",
+        fix="If the model computes in low precision on purpose, raise export.tolerance; otherwise this is a fault of a "
+        "layer or a task that behaves otherwise in a graph: compare answerer.layer_by_layer with answerer.text.",
+    )
