@@ -14,14 +14,13 @@ _BREAKING = (
     "footer form h1 h2 h3 h4 h5 h6 head header hgroup hr html legend li main menu nav ol option p pre section select "
     "summary table tbody textarea tfoot thead title tr ul"
 )
-_SPACING = "td th"
 _INLINE = (
     "a abbr acronym applet area audio b base basefont bdi bdo big button canvas cite code col colgroup data datalist "
     "del dfn em embed font frame frameset i iframe img input ins kbd label link map mark meta meter noframes noscript "
     "object optgroup output param picture progress q rp rt ruby s samp script slot small source span strike strong "
     "style sub sup svg template time track tt u var video wbr"
 )
-_INSTEAD = dict.fromkeys(_BREAKING.split(), "\n") | dict.fromkeys(_SPACING.split(), " ")
+_INSTEAD = dict.fromkeys(_BREAKING.split(), "\n") | dict.fromkeys(("td", "th"), " ")
 _NAMES = "|".join(sorted({*_INSTEAD, *_INLINE.split()}, key=len, reverse=True))
 
 _HIDDEN = re.compile(r"<(script|style|template)\b[^<>]*>.*?</\1\s*>|<!--.*?-->|<!doctype[^<>]*>", re.I | re.S)
@@ -46,10 +45,15 @@ class Html(Cleaner):
 
 def _strip(text: str) -> str:
     shown = _HIDDEN.sub("", text) if "<" in text else text
-    shown = _TAG.sub(lambda tag: _INSTEAD.get(tag[1].lower(), ""), shown) if "<" in shown else shown
+    shown = _TAG.sub(_instead, shown) if "<" in shown else shown
     if shown != text:
         shown = _SPACES_AT_BREAK.sub("\n", shown).strip()
     return _ENTITY.sub(_character, shown)
+
+
+def _instead(tag: re.Match[str]) -> str:
+    instead = _INSTEAD.get(tag[1].lower(), "")
+    return "" if instead == " " and tag[0].startswith("</") else instead  # a cell's space stands before it
 
 
 def _character(entity: re.Match[str]) -> str:
