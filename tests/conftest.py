@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tfxl.serving.answer import Answerer
+    from tfxl.serving.export import Contents
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -37,3 +42,36 @@ def multilingual_texts() -> list[str]:
         "",
         "   ",
     ]
+
+
+@pytest.fixture(scope="session")
+def tiny_answerer() -> Answerer:
+    """A classifier with three labels on the random tiny encoder."""
+    from tfxl import registry
+    from tfxl.serving.answer import Answerer
+
+    encoder = registry.build("encoders", "tiny")
+    task = registry.build("tasks", "classification", labels=["negative", "neutral", "positive"], max_length=64)
+    return Answerer(task.model(encoder.build()), task, encoder.tokenizer())
+
+
+@pytest.fixture(scope="session")
+def tiny_contents() -> Contents:
+    """What belongs beside `tiny_answerer` in a saved model."""
+    from tfxl import registry
+    from tfxl.serving.export import Contents
+
+    encoder, head = registry.build("encoders", "tiny"), registry.build("heads", "pooled")
+    return Contents(
+        encoder.spec(), head.spec(), encoder.files(), run_toml='name = "tiny"\n', files={"report.json": b"{}"}
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(
+    tmp_path_factory: pytest.TempPathFactory, tiny_answerer: Answerer, tiny_contents: Contents
+) -> Path:
+    """Version 1 of `tiny_answerer` as a saved model named `tiny`. Do not write in it; copy it."""
+    from tfxl.serving.export import export
+
+    return export(tiny_answerer, tmp_path_factory.mktemp("saved_models") / "tiny", contents=tiny_contents)
