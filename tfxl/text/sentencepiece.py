@@ -60,8 +60,7 @@ class SentencePiece(Tokenizer):
         names = special_names(config, NAMES)
         special = special_ids(names, {piece.text: id for id, piece in enumerate(pieces)}, file="SentencePiece model")
         self._parts = _Parts(pieces, special, settings, config)
-        model = _model(_in_graph(pieces, special), settings).SerializeToString()
-        self._tokenizer = tensorflow_text.SentencepieceTokenizer(model, out_type=tf.int32)
+        self._tokenizer = tensorflow_text.SentencepieceTokenizer(self.model(), out_type=tf.int32)
 
     @classmethod
     def from_model(cls, model: bytes, config: Mapping[str, Any]) -> SentencePiece:
@@ -120,6 +119,16 @@ class SentencePiece(Tokenizer):
     def charsmap(self) -> bytes:
         """The compiled table of the normaliser; empty if text is not normalised."""
         return self._parts.settings.normalizer_spec.precompiled_charsmap
+
+    def model(self) -> bytes:
+        """Returns the model that runs in the graph: the format wants one unknown piece, and what no text can produce.
+
+        Its ids are the checkpoint's, so it is not the `sentencepiece.bpe.model` of `files`.
+        """
+        special = self.special
+        roles = {special.unknown: Kind.UNKNOWN} | dict.fromkeys(special[:3], Kind.CONTROL)
+        pieces = [piece._replace(kind=roles.get(id, piece.kind)) for id, piece in enumerate(self._parts.pieces)]
+        return _model(pieces, self._parts.settings).SerializeToString()
 
     def files(self) -> dict[str, bytes]:
         """Returns `sentencepiece.bpe.model` if the ids are XLM-R's, else `tokenizer.json`; and the configuration."""
@@ -196,12 +205,6 @@ def _control(text: str) -> Piece:
 def _added(id: int, text: str) -> dict[str, Any]:
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     return {"id": id, "content": text, **flags, "special": True}
-
-
-def _in_graph(pieces: Sequence[Piece], special: SpecialIds) -> list[Piece]:
-    """The format wants one unknown piece and control pieces that no text can produce."""
-    roles = {special.unknown: Kind.UNKNOWN} | dict.fromkeys(special[:3], Kind.CONTROL)
-    return [piece._replace(kind=roles.get(id, piece.kind)) for id, piece in enumerate(pieces)]
 
 
 def _model(pieces: Sequence[Piece], settings: Any) -> Any:

@@ -18,6 +18,10 @@ LONGEST_WORD = 300
 """Bytes. The original counts 100 characters; a word of Thai or Hindi has three bytes a character."""
 
 
+NO_TEXT = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\p{Cf}\p{Co}\x{FFFD}]+"
+"""What the original drops: control, format and private characters. The op would make spaces of them."""
+
+
 @dataclass(frozen=True)
 class _Parts:
     """Plain data, held in one object so that `tf.Module` does not wrap every string for tracking."""
@@ -132,8 +136,6 @@ class WordPiece(Tokenizer):
         return self._tokenizer.tokenize(self._normalise(texts))
 
     def _pieces_with_offsets(self, texts: tf.Tensor) -> Offsets:
-        if not (self.lower_case or self.strip_accents):
-            return Offsets(*self._tokenizer.tokenize_with_offsets(texts))
         characters, places = tf.strings.unicode_split_with_offsets(texts, "UTF-8")
         normal = characters.with_flat_values(self._normalise(characters.flat_values))
         whole = tf.strings.reduce_join(normal, axis=1)
@@ -150,9 +152,11 @@ class WordPiece(Tokenizer):
         return Offsets(ids, ids.with_flat_values(first), ids.with_flat_values(last))
 
     def _normalise(self, texts: tf.Tensor) -> tf.Tensor:
-        """Lower-cases and takes accents off character by character, as the original does."""
+        """Drops what is not text, lower-cases and takes accents off, as the original does."""
+        texts = tf.strings.regex_replace(texts, NO_TEXT, "")
         if self.lower_case:
-            texts = tf.strings.lower(texts, encoding="utf-8")
+            # The last sigma of a word has a small letter of its own, which the library does not use.
+            texts = tf.strings.lower(tf.strings.regex_replace(texts, "Σ", "σ"), encoding="utf-8")
         if self.strip_accents:
             texts = tf.strings.regex_replace(tensorflow_text.normalize_utf8(texts, "NFD"), r"\p{Mn}+", "")
         return texts
