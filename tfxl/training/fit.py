@@ -1,0 +1,241 @@
+"""Fits a model: optimizer, schedule, precision and callbacks around Keras' own `model.fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from pydantic import Field
+
+from tfxl import settings as base
+from tfxl.backend import keras, tf
+from tfxl.errors import RecipeError
+from tfxl.progress import SILENT, Progress
+from tfxl.training import callbacks as watching
+from tfxl.training.optimizer import AdamW, RowOptimizer, Sgd
+from tfxl.training.precision import Precision, using
+from tfxl.training.schedule import Decay, of_run
+from tfxl.training.strategy import STRATEGIES, StrategyName
+
+if TYPE_CHECKING:
+    from tfxl.tasks import Task
+
+
+class Settings(base.Settings):
+    """How a model is trained. The defaults suit encoders of the size of multilingual-e5-small or larger."""
+
+    epochs: int = Field(default=3, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    """Texts a step, over all devices."""
+    accumulation_steps: int = Field(default=1, ge=1)
+    """Batches that make one update; memory holds one batch at a time."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """The highest rate. Larger encoders want less: 2e-5 to 5e-5."""
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """The share of all updates in which the rate rises from 0."""
+    schedule: Decay = "linear"
+    weight_decay: float = Field(default=0.01, ge=0)
+    """On matrices only: not on biases, layer normalisation and word embeddings."""
+    clip_norm: float = Field(default=1.0, ge=0)
+    """Gradients are scaled down to this global norm; 0 leaves them as they are."""
+    lazy_embeddings: bool = True
+    """Whether only the rows of the word embeddings that a batch uses are updated: much faster, and nearly the same."""
+    precision: Precision = "auto"
+    strategy: StrategyName = "auto"
+    jit_compile: bool = False
+    """Compiles the step with XLA: for TPU and GPU. Batches are then padded to few shapes."""
+    steps_per_execution: int = Field(default=1, ge=1)
+    """Steps between two looks of the host; more than 1 helps on TPU."""
+    early_stopping: Literal["none", "mean", "worst"] = "none"
+    """Keeps the weights of the epoch with the best validation: by the languages' mean, or by the worst language."""
+    patience: int = Field(default=1, ge=1)
+    """Epochs without a better score before training stops early."""
+    log_every: int = Field(default=10, ge=1)
+    """Steps between two records of loss, learning rate and speed."""
+    wandb_project: str = ""
+    """A project of Weights & Biases that the run is logged to; none if empty."""
+
+
+class Data(Protocol):
+    """What training needs of its data; `text.dataset.Batches` has it."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of batches of an epoch."""
+
+    def dataset(self, epochs: int) -> tf.data.Dataset:
+        """Returns batches of (model inputs, target, weight) for all epochs one after another."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened in training.
+
+    Attributes:
+        epochs: For each epoch `loss`, `learning_rate`, `tokens_per_second` and the scores of validation by name.
+        best_epoch: The epoch whose weights the model has, counted from 0.
+        updates: How often the weights were updated.
+        precision: The precision that was used.
+    """
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    updates: int = 0
+    precision: str = "float32"
+
+
+class TrainingModel(keras.Model):
+    """The same layers as a model that is given, with a count of the real (not padding) tokens of each epoch."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.tokens = keras.metrics.Sum(name="tokens")
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, tf.Tensor]:
+        """Counts the tokens of a batch."""
+        self.tokens.update_state(x["attention_mask"])
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+
+def fit(
+    model: keras.Model,
+    task: Task,
+    batches: Data,
+    settings: Settings,
+    *,
+    multipliers: Mapping[str, float] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    seed: int = 42,
+    directory: Path | None = None,
+    score: Callable[[], dict[str, float]] | None = None,
+    progress: Progress = SILENT,
+) -> History:
+    """Trains a model in place.
+
+    A model of plain Keras is compiled and fitted as it is; one with a `train_step` of its own keeps it.
+
+    Args:
+        model: A functional model over the three inputs, built in the scope of its strategy.
+        task: Gives the loss.
+        batches: The data.
+        settings: How to train.
+        multipliers: Factors on the learning rate by variable name, such as a tuner gives.
+        callbacks: Keras callbacks, such as a tuner gives.
+        seed: Restarts the generators of the model's dropout.
+        directory: Where logs for TensorBoard go; none are written if None.
+        score: Called after each epoch; gives a score of validation by name (a language).
+        progress: Is told each step.
+
+    Returns:
+        What happened.
+
+    Raises:
+        RecipeError: The settings do not fit the data or the model, or the gradients are no longer finite: the model
+            then has the weights of the last good update.
+    """
+    updates = _updates(batches, settings)
+    if settings.early_stopping != "none" and score is None:
+        raise RecipeError(
+            f'training.early_stopping = "{settings.early_stopping}" without validation data',
+            expected="scores of validation after each epoch",
+            fix='Set data.validation, or training.early_stopping = "none".',
+        )
+    check_strategy(model, settings.strategy)
+    seed_dropout(model, seed)
+    with using(settings.precision) as chosen, model.distribute_strategy.scope():
+        trained = compiled(model, task.loss(), settings, updates=updates, multipliers=multipliers or {})
+        watchers = watching.watchers(settings, batches, directory=directory, score=score, progress=progress)
+        trained.fit(
+            sharded(batches.dataset(settings.epochs)),
+            epochs=settings.epochs,
+            steps_per_epoch=batches.steps_per_epoch,
+            callbacks=[*callbacks, *watchers],
+            verbose=0,
+        )
+    record = next(each for each in watchers if isinstance(each, watching.Record))
+    return History(record.epochs, record.best_epoch, int(trained.optimizer.iterations.numpy()), chosen)
+
+
+def _updates(batches: Data, settings: Settings) -> int:
+    batches_in_all = settings.epochs * batches.steps_per_epoch
+    updates = batches_in_all // settings.accumulation_steps
+    if updates == 0:
+        raise RecipeError(
+            f"training.accumulation_steps = {settings.accumulation_steps} for {batches_in_all} batches in all",
+            expected="at least as many batches as make one update",
+            fix="Lower training.accumulation_steps or training.batch_size, or train for more epochs.",
+        )
+    return updates
+
+
+def check_strategy(model: keras.Model, name: str) -> None:
+    """Refuses a model that was built outside of the strategy that the settings name.
+
+    Raises:
+        RecipeError: The model sits on one device, but a strategy for several was asked for.
+    """
+    single = isinstance(model.distribute_strategy, type(STRATEGIES["default"]()))
+    if single and name not in ("auto", "default"):
+        raise RecipeError(
+            f'training.strategy = "{name}", but the model was built for one device',
+            expected="a model built inside the strategy's scope",
+            fix=f'Build it so: with tfxl.training.strategy.find("{name}").scope(): model = …',
+        )
+
+
+def optimizer(settings: Settings, *, updates: int, multipliers: Mapping[str, float]) -> RowOptimizer:
+    """Returns the optimizer that the settings describe, with its schedule over `updates`."""
+    rates = of_run(settings.learning_rate, updates=updates, warmup=settings.warmup, decay=settings.schedule)
+    make = {"adamw": AdamW, "sgd": Sgd}[settings.optimizer]
+    return make(
+        rates,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm or None,
+        accumulation_steps=settings.accumulation_steps,
+        multipliers=multipliers,
+        lazy=settings.lazy_embeddings,
+    )
+
+
+def compiled(
+    model: keras.Model,
+    loss: keras.losses.Loss,
+    settings: Settings,
+    *,
+    updates: int,
+    multipliers: Mapping[str, float],
+) -> keras.Model:
+    """Returns a compiled model over the layers of `model`."""
+    if type(model).train_step is keras.Model.train_step:
+        model = TrainingModel(inputs=model.input, outputs=model.output, name=model.name)
+    model.compile(
+        optimizer(settings, updates=updates, multipliers=multipliers),
+        loss=loss,
+        jit_compile=settings.jit_compile,
+        steps_per_execution=settings.steps_per_execution,
+    )
+    return model
+
+
+def sharded(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns the dataset with the option that lets several hosts share it row by row."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return dataset.with_options(options)
+
+
+def seed_dropout(model: keras.Model, seed: int) -> None:
+    """Restarts the random generators of a model's layers, so that a run depends on its seed alone."""
+    generators = [getattr(getattr(layer, "_random_generator", None), "_generator", None) for layer in _layers(model)]
+    seeds = np.random.default_rng(seed).integers(0, 2**31 - 1, len(generators))
+    for generator, each in zip(generators, seeds, strict=True):
+        if generator is not None:
+            generator.reset_from_seed(int(each))
+
+
+def _layers(model: keras.Model) -> list[keras.layers.Layer]:
+    return list(model._flatten_layers(include_self=False))
