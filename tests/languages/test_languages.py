@@ -103,6 +103,13 @@ def test_find(text: str, code: str, script: str, direction: str) -> None:
     assert (language.code, language.script, language.direction) == (code, script, direction)
 
 
+def test_scripts_have_names() -> None:
+    scripts = {languages.find(code).script for code in languages.names()}
+    assert scripts <= set(languages.SCRIPT_NAMES) | {"Thai"}
+    assert languages.script_name("Cyrl") == "Cyrillic"
+    assert languages.script_name("Nkoo") == "Nkoo"
+
+
 def test_labels_are_readable() -> None:
     assert languages.find("pt_br").label == "Portuguese (BR)"
     assert languages.find("pt-BR").base == "pt"

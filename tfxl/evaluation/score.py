@@ -52,6 +52,11 @@ class Score:
         return cls(metric=values["metric"], rows=values["rows"], group=dict(values["group"]), **numbers)
 
 
+def metric_name(kind: str) -> str:
+    """Returns what people call a metric: `macro_f1` is `macro F1`."""
+    return " ".join("F1" if word == "f1" else word for word in kind.split("_"))
+
+
 def number(value: float, *, signed: bool = False) -> str:
     """Returns a score as people read it: three decimals, or a dash if it is not defined.
 

@@ -23,6 +23,39 @@ UNKNOWN_SCRIPT = "Zyyy"
 RIGHT_TO_LEFT = frozenset({"Adlm", "Arab", "Hebr", "Mand", "Mend", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa"})
 """Scripts that are written from right to left."""
 
+SCRIPT_NAMES = {
+    "Arab": "Arabic",
+    "Armn": "Armenian",
+    "Beng": "Bengali",
+    "Cyrl": "Cyrillic",
+    "Deva": "Devanagari",
+    "Ethi": "Ethiopic",
+    "Geor": "Georgian",
+    "Grek": "Greek",
+    "Gujr": "Gujarati",
+    "Guru": "Gurmukhi",
+    "Hans": "Chinese, simplified",
+    "Hant": "Chinese, traditional",
+    "Hebr": "Hebrew",
+    "Jpan": "Japanese",
+    "Khmr": "Khmer",
+    "Knda": "Kannada",
+    "Kore": "Korean",
+    "Laoo": "Lao",
+    "Latn": "Latin",
+    "Mlym": "Malayalam",
+    "Mong": "Mongolian",
+    "Mymr": "Burmese",
+    "Orya": "Odia",
+    "Sinh": "Sinhala",
+    "Taml": "Tamil",
+    "Telu": "Telugu",
+    "Thaa": "Thaana",
+    "Tibt": "Tibetan",
+    "Zyyy": "unknown script",
+}
+"""What people call the scripts of the languages here; Thai is Thai."""
+
 _TAG = re.compile(
     r"(?P<base>[a-z]{2,3})(-(?P<extended>[a-z]{3}))?(-(?P<script>[a-z]{4}))?(-(?P<region>[a-z]{2}|[0-9]{3}))?"
     r"(?P<rest>(-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(-[a-wyz0-9](-[a-z0-9]{2,8})+)*(-x(-[a-z0-9]{1,8})+)?)"
@@ -100,6 +133,11 @@ def find(code: str) -> Language:
 def names() -> list[str]:
     """Returns the codes of all languages that have a file, sorted."""
     return sorted(_known())
+
+
+def script_name(code: str) -> str:
+    """Returns what people call a script: `Latn` is `Latin`; the code itself if that is not known."""
+    return SCRIPT_NAMES.get(code, code)
 
 
 @cache

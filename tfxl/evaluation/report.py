@@ -1,0 +1,178 @@
+"""The report: one self-contained HTML page that says how good a model is, where, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import tomli_w
+from markupsafe import Markup
+
+from tfxl.evaluation import plots
+from tfxl.evaluation.compare import Comparison, Difference, compare
+from tfxl.evaluation.record import Evaluation, HardExample, language_of, write_whole
+from tfxl.evaluation.score import Score, metric_name, number
+from tfxl.languages import Language, script_name
+from tfxl.settings import plain
+
+GROUPS = {"script": "By script", "length": "By length", "domain": "By domain"}
+"""The groups that have a section of their own, and its heading."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a table of scores: what it is about, and a score for each metric."""
+
+    name: str
+    scores: tuple[Score, ...]
+    language: Language | None = None
+    trained: bool = False
+
+
+def write(
+    path: str | Path,
+    evaluation: Evaluation,
+    *,
+    title: str = "Evaluation",
+    baseline: Evaluation | None = None,
+    history: Mapping[str, Sequence[float]] | None = None,
+    run: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes the page, whole or not at all, and returns its path.
+
+    Args:
+        path: The HTML file.
+        evaluation: What was measured.
+        title: The page's heading.
+        baseline: The same rows answered before fine-tuning, for a section that compares.
+        history: Values by name, one an epoch, for the training curve.
+        run: The recipe or settings of the run, shown as TOML.
+
+    Raises:
+        DataError: The baseline is of other rows.
+    """
+    comparison = compare(baseline, evaluation) if baseline else None
+    page = render(evaluation, title=title, comparison=comparison, history=history, run=run)
+    return write_whole(path, page)
+
+
+def render(
+    evaluation: Evaluation,
+    *,
+    title: str = "Evaluation",
+    comparison: Comparison | None = None,
+    history: Mapping[str, Sequence[float]] | None = None,
+    run: Mapping[str, Any] | None = None,
+) -> str:
+    """Returns the page as text; the arguments are those of `write`, with the comparison made."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "metric": metric_name}
+    return environment.get_template("report.html").render(
+        title=title,
+        evaluation=evaluation,
+        language_of=language_of,
+        summary=_sentences(evaluation),
+        languages=_language_lines(evaluation),
+        groups={heading: _group_lines(evaluation, group) for group, heading in GROUPS.items()},
+        hardest=_hardest(evaluation),
+        plots=_plots(evaluation, comparison, history),
+        comparison=comparison,
+        p_shown=_p_shown,
+        changed=_changed,
+        run=tomli_w.dumps(plain(run)) if run else "",
+        settings=tomli_w.dumps(plain(evaluation.settings)),
+    )
+
+
+def _plots(
+    evaluation: Evaluation, comparison: Comparison | None, history: Mapping[str, Sequence[float]] | None
+) -> dict[str, Markup]:
+    """Returns the plots by name; those that have nothing to show are empty."""
+    drawn = {
+        "languages": plots.language_scores(evaluation),
+        "confusions": plots.confusions(evaluation),
+        "reliability": plots.reliability(evaluation),
+        "training": plots.training_curve(history or {}),
+        "before_after": plots.before_after(comparison) if comparison else "",
+        **{heading: _group_plot(evaluation, group) for group, heading in GROUPS.items()},
+    }
+    # Matplotlib escapes the text inside its SVG.
+    return {name: Markup(svg) for name, svg in drawn.items()}
+
+
+def _group_plot(evaluation: Evaluation, group: str) -> str:
+    return plots.group_scores(evaluation, group) if len(evaluation.by(group)) > 1 else ""
+
+
+def _language_lines(evaluation: Evaluation) -> list[Line]:
+    return [
+        Line(
+            language_of(code).label,
+            tuple(evaluation.by("language", kind)[code] for kind in evaluation.kinds),
+            language=language_of(code),
+            trained=evaluation.is_trained(code),
+        )
+        for code in evaluation.by("language")
+    ]
+
+
+def _group_lines(evaluation: Evaluation, group: str) -> list[Line]:
+    """Returns a line for each value of the group; none if all rows have the same."""
+    values = evaluation.by(group)
+    if len(values) < 2:
+        return []
+    names = {value: script_name(value) if group == "script" else value for value in values}
+    return [
+        Line(name, tuple(evaluation.by(group, kind)[value] for kind in evaluation.kinds))
+        for value, name in names.items()
+    ]
+
+
+def _hardest(evaluation: Evaluation) -> tuple[list[HardExample], list[HardExample]]:
+    """Returns the first hard example of each language, and the others, language by language."""
+    first: dict[str, HardExample] = {}
+    for example in evaluation.hardest:
+        first.setdefault(example.language, example)
+    others = [example for example in evaluation.hardest if example is not first[example.language]]
+    order = list(first)
+    return [*first.values()], sorted(others, key=lambda example: order.index(example.language))
+
+
+def _sentences(evaluation: Evaluation) -> list[str]:
+    """Returns what a reader in a hurry should know, in whole sentences."""
+    mean, worst, gap = evaluation.mean, evaluation.worst, evaluation.transfer_gap
+    metric, many = metric_name(evaluation.main), len(evaluation.languages)
+    sentences = [f"The mean {metric} over {many} languages is {number(mean.value)}." if many > 1 else ""]
+    if many > 1 and "language" in worst.group:
+        sentences.append(f"{language_of(worst.group['language']).label} is the worst, with {number(worst.value)}.")
+    if many == 1:
+        sentences.append(f"The {metric} is {number(mean.value)}.")
+    if gap:
+        unseen = sum(not evaluation.is_trained(language) for language in evaluation.languages)
+        way = "below" if gap.value >= 0 else "above"
+        who = "The language" if unseen == 1 else f"The {unseen} languages"
+        scores = "scores" if unseen == 1 else "score"
+        sentences.append(
+            f"{who} without training rows {scores} {number(abs(gap.value))} {way} the trained ones on average."
+        )
+    return [sentence for sentence in sentences if sentence]
+
+
+def _p_shown(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _changed(difference: Difference) -> str:
+    """Returns whether a difference is more than chance: `better`, `worse` or nothing."""
+    if difference.corrected >= 0.05:
+        return ""
+    return "better" if difference.value > 0 else "worse"
