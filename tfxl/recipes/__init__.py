@@ -6,8 +6,9 @@ A recipe has two levels: sections, and settings in them. There are no includes a
 
 from __future__ import annotations
 
+import copy
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,21 @@ def read(recipe: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
         raise RecipeError(
             f"{path}: {error.strerror}", expected="a readable file", fix="Check the path and its permissions."
         ) from None
-    pairs = [_split(override) for override in overrides]
+    return override(values, overrides)
+
+
+def override(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Returns a recipe's values with overrides applied; `values` stay as they are.
+
+    Raises:
+        RecipeError: An override has no `=`, or reaches into a value that is no table.
+    """
+    changed = copy.deepcopy(dict(values))
+    pairs = [_split(text) for text in overrides]
     # A changed kind takes its settings with it, so kinds come first.
     for keys, value in sorted(pairs, key=lambda pair: pair[0][-1] != "kind"):
-        _set(values, keys, value)
-    return values
+        _set(changed, keys, value)
+    return changed
 
 
 def comment(recipe: str | Path) -> str:

@@ -90,6 +90,11 @@ class StaticShapes(NamedTuple):
 
     lengths: tuple[int, ...]
 
+    @classmethod
+    def up_to(cls, max_length: int) -> StaticShapes:
+        """Returns a quarter, a half and the whole of `max_length`: three programs, little padding."""
+        return cls(tuple(sorted({-(-max_length // 4), -(-max_length // 2), max_length})))
+
 
 class Measured(NamedTuple):
     """What measuring found: the length of each row in tokens, and which rows were cut."""
