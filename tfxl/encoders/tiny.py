@@ -107,7 +107,7 @@ def _counts() -> tuple[Counter[str], Counter[str]]:
     words = Counter(word for sentence in SENTENCES for word in sentence.split())
     characters = Counter(ASCII)
     for word, count in words.items():
-        characters.update({character: count for character in word})
+        characters.update(dict.fromkeys(word, count))
     return words, characters
 
 

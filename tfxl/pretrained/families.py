@@ -254,8 +254,7 @@ def assign(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
             fix="Build the network from the configuration that belongs to the weights.",
         )
     for name, variable in variables.items():
-        row = _row(name)
-        array = arrays[name].T if row and row.transposed else arrays[name]
+        array = as_variable(name, arrays[name])
         if tuple(variable.shape) != array.shape:
             raise WeightsError(
                 f"{name} has shape {list(array.shape)} (as {variable.name})",
@@ -265,13 +264,18 @@ def assign(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
         variable.assign(array)
 
 
+def as_variable(name: str, array: np.ndarray) -> np.ndarray:
+    """Returns an array as TFBertModel holds it: dense kernels are `[in, out]` there and `[out, in]` in PyTorch."""
+    row = _row(name)
+    return np.ascontiguousarray(array.T) if row is not None and row.transposed else array
+
+
 def extract(model: keras.Model) -> dict[str, np.ndarray]:
     """Returns the arrays of the TFBertModel inside `model`, in PyTorch's names and layout: the reverse of `assign`."""
     arrays = {}
     for name, variable in _variables(model).items():
-        row = _row(name)
-        array = np.asarray(variable.numpy(), np.float32)
-        arrays[name] = np.ascontiguousarray(array.T) if row and row.transposed else array
+        # Transposing twice is no transposing, so the same function serves both ways.
+        arrays[name] = as_variable(name, np.asarray(variable.numpy(), np.float32))
     return arrays
 
 

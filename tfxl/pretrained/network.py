@@ -11,8 +11,11 @@ import numpy as np
 from transformers import BertConfig, TFBertModel
 
 from tfxl.backend import keras, tf
+from tfxl.errors import WeightsError
 from tfxl.pretrained import families
+from tfxl.pretrained.checkpoint import LazyArrays, shapes_of
 from tfxl.pretrained.configuration import check_config
+from tfxl.pretrained.tensors import ALIGNMENT
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
@@ -46,27 +49,49 @@ def network(config: Mapping[str, Any]) -> keras.Model:
 
 
 def load(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> keras.Model:
-    """Returns an encoder with the given weights, without drawing random ones first.
+    """Returns an encoder with the given weights; no random ones are drawn, and one array at a time is in memory.
 
     Args:
         config: The values of a BertConfig.
-        arrays: Arrays in PyTorch's names and layout; lazy ones are read one at a time.
+        arrays: Arrays in PyTorch's names and layout; lazy ones are read one at a time. A pooler is passed over.
 
     Raises:
         WeightsError: The configuration is wrong, or the arrays do not fit it.
     """
-    with tf.variable_creator_scope(_zeros):
-        model = network(config)
-    families.assign(model, arrays)
+    values = check_config(config, where="the encoder's configuration")
+    families.check_shapes(values, shapes_of(arrays), where="the weights")
+    private = isinstance(arrays, LazyArrays)  # then nobody else holds what is read
+    filled: set[str] = set()
+
+    def fill(next_creator: Any, **arguments: Any) -> Any:
+        name = families.torch_name(f"{tf.get_current_name_scope()}/{arguments.get('name')}")
+        if name is not None:
+            filled.add(name)
+            # A function: a distribution strategy calls it when, and where, it needs the value.
+            arguments["initial_value"] = lambda: _tensor(families.as_variable(name, arrays[name]), private)
+        return next_creator(**arguments)
+
+    with tf.variable_creator_scope(fill):
+        model = network(values)
+    missing = families.expected_shapes(values).keys() - filled
+    if missing:  # TFBertModel's names are the contract with transformers; a version that changes them must not pass
+        raise WeightsError(
+            f"{len(missing)} weights found no variable, among them {min(missing)}",
+            expected="the variable names of transformers 4",
+            fix='pip install "transformers>=4.57,<5"',
+        )
     return model
 
 
-def _zeros(next_creator: Any, **arguments: Any) -> Any:
-    """Creates a weight as zeros: drawing 100 million random numbers only to overwrite them takes seconds."""
-    shape, dtype = arguments.get("shape"), arguments.get("dtype")
-    if shape is not None and dtype is not None and tf.as_dtype(dtype).is_floating:
-        arguments["initial_value"] = lambda: tf.zeros(shape, dtype)
-    return next_creator(**arguments)
+def _tensor(array: np.ndarray, private: bool) -> tf.Tensor:
+    """Returns an array as a tensor; a private one is taken over where TensorFlow can, which saves two copies.
+
+    The variable that starts from it copies it at its first update, so the array itself never changes.
+    """
+    aligned = array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous and array.flags.writeable
+    if private and aligned and array.size:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.convert_to_tensor(array)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 FLOATS: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
 ALIGNMENT = 64
-"""TensorFlow takes over a NumPy array that starts at a multiple of 64 bytes; any other it copies."""
+"""TensorFlow can take over a NumPy array that starts at a multiple of 64 bytes."""
 
 Reader = Callable[[], np.ndarray]
 

@@ -6,10 +6,13 @@ import functools
 import io
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2 as proto
+from sentencepiece import sentencepiece_model_pb2
 
+proto: Any = sentencepiece_model_pb2
+"""The format; its classes are made while it is imported, so type checkers do not know them."""
 KINDS = proto.ModelProto.SentencePiece
 SPECIAL = (("<unk>", KINDS.UNKNOWN), ("<s>", KINDS.CONTROL), ("</s>", KINDS.CONTROL))
 

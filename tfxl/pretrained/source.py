@@ -1,0 +1,48 @@
+"""Where pretrained weights come from: one text names them, whatever they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfxl.errors import WeightsError
+from tfxl.pretrained.checkpoint import Checkpoint, write_checkpoint
+from tfxl.pretrained.folder import open_folder
+from tfxl.pretrained.offline import PREFIX, SOURCES, open_offline
+from tfxl.pretrained.saved_model import is_saved_model, open_saved_model
+
+__all__ = ["Checkpoint", "open_checkpoint", "write_checkpoint"]
+
+
+def open_checkpoint(weights: str) -> Checkpoint:
+    """Returns pretrained weights. Arrays are read when they are asked for.
+
+    Args:
+        weights: An offline source (`offline:multilingual-e5-small`), a folder in Hugging Face's layout, a model that
+            tfxl saved (`saved_models/ner/1`), or a name on the Hugging Face Hub (`intfloat/multilingual-e5-small`).
+
+    Raises:
+        WeightsError: The weights are missing or damaged, or are not BERT's.
+        InstallationError: The package of an offline source is absent.
+    """
+    if weights.startswith(PREFIX):
+        return open_offline(weights)
+    folder = Path(weights).expanduser()
+    try:
+        is_folder = folder.is_dir()
+    except ValueError:  # a NUL in the name
+        is_folder = False
+    if is_folder:
+        return open_saved_model(folder) if is_saved_model(folder) else open_folder(folder)
+    return _from_hub(weights)
+
+
+def _from_hub(weights: str) -> Checkpoint:
+    from tfxl.pretrained import hub  # a second to import, and needed only here
+
+    if weights.startswith((".", "/", "~")) or not hub.NAME.match(weights):
+        raise WeightsError(
+            f"weights = {weights[:200]!r}: there is no such folder",
+            expected=f"a folder, a Hub name such as intfloat/multilingual-e5-small, or {PREFIX}{next(iter(SOURCES))}",
+            fix="Correct the path.",
+        )
+    return hub.open_hub(weights)
