@@ -147,7 +147,7 @@ class Validation(keras.callbacks.Callback):
         super().__init__()
         self.score, self.stop_on, self.patience = score, stop_on, patience
         self.best, self.best_epoch = -math.inf, 0
-        self._weights: list[Any] | None = None
+        self._weights: list[tuple[tf.Variable, Any]] = []
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Scores, remembers the best weights and stops if it has got no better for long enough."""
@@ -159,15 +159,16 @@ class Validation(keras.callbacks.Callback):
             self.best_epoch = epoch
         elif values[self.stop_on] > self.best:
             self.best, self.best_epoch = values[self.stop_on], epoch
-            self._weights = self.model.get_weights()
+            # By variable: the order of `get_weights` changes when layers are frozen or unfrozen.
+            self._weights = [(variable, variable.numpy()) for variable in self.model.variables]
         elif epoch - self.best_epoch >= self.patience:
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Puts the best weights back."""
-        if self._weights is not None:
-            self.model.set_weights(self._weights)
-            self._weights = None
+        for variable, value in self._weights:
+            variable.assign(value)
+        self._weights = []
 
 
 class TensorBoardLog(keras.callbacks.Callback):

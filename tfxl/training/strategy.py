@@ -28,8 +28,7 @@ def find(name: str = "auto") -> tf.distribute.Strategy:
         RecipeError: There is no strategy of that name, or TF_CONFIG does not name the workers.
         InstallationError: There is no TPU, or it cannot be reached.
     """
-    if name == "auto":
-        name = _present()
+    name = chosen(name)
     make = STRATEGIES.get(name)
     if make is None:
         raise RecipeError(
@@ -40,7 +39,10 @@ def find(name: str = "auto") -> tf.distribute.Strategy:
     return make()
 
 
-def _present() -> str:
+def chosen(name: str) -> str:
+    """Returns the strategy that a name means on this host; `auto` is looked up, others stay."""
+    if name != "auto":
+        return name
     if any(os.environ.get(variable) for variable in TPU_VARIABLES):
         return "tpu"
     if len(_workers()) > 1:
