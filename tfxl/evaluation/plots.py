@@ -53,6 +53,9 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
 }
 
+LONGEST_NAME = 32
+"""Longer names of labels and groups are cut, so that they leave room for the plot."""
+
 MOST_LABELS = 12
 """Confusion matrices with more labels are not drawn: their cells could not be read."""
 
@@ -102,7 +105,7 @@ def _bars(
                 transform=axes.get_yaxis_transform(),
                 va="center",
             )
-        axes.set_yticks(places, labels)
+        axes.set_yticks(places, [_short(label) for label in labels])
         axes.set_ylim(-0.6, len(scores) - 0.4)
         axes.set_xlim(min(0.0, float(lows.min())), max(1.0, float(highs.max())))
         axes.grid(axis="y", visible=False)
@@ -130,7 +133,7 @@ def confusions(evaluation: Evaluation) -> str:
                 axes.set_axis_off()
                 continue
             _confusion(axes, np.array(evaluation.confusions[codes[index]]), labels=evaluation.labels)
-            axes.set_title(language_of(codes[index]).label)
+            axes.set_title(_short(language_of(codes[index]).label))
             axes.tick_params(labelleft=index % columns == 0, labelbottom=index + columns >= len(codes), length=0)
         return _svg(figure, "confusions")
 
@@ -144,9 +147,9 @@ def _confusion(axes: Axes, matrix: np.ndarray, *, labels: Sequence[str]) -> None
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=colour, alpha=0.06 + 0.74 * share))
         if matrix[row, column]:
             axes.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=9)
-    places = np.arange(len(labels))
-    axes.set_xticks(places, labels, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, labels)
+    places, names = np.arange(len(labels)), [_short(label) for label in labels]
+    axes.set_xticks(places, names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, names)
     axes.set_xlim(-0.5, len(labels) - 0.5)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_aspect("equal")
@@ -171,13 +174,13 @@ def reliability(evaluation: Evaluation, *, bins: int = 10) -> str:
     with _style():
         figure, (axes, counts) = _figure(2, 1, height=4.6, height_ratios=(4, 1), sharex=True)
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 4)))
-        edges = np.linspace(0, 1, bins + 1)
         for name, (chosen, colour) in parts.items():
             curve, error = calibration(confidence[chosen], right[chosen], bins=bins)
-            axes.plot(
-                *curve.T, color=colour, marker="o", markersize=5, label=f"{name}, calibration error {number(error)}"
-            )
-            counts.hist(confidence[chosen], bins=edges.tolist(), color=colour, alpha=0.6)
+            label = f"{name}, calibration error {number(error)}"
+            axes.plot(*curve.T, color=colour, marker="o", markersize=5, clip_on=False, label=label)
+        edges = np.linspace(0, 1, bins + 1).tolist()
+        chosen_rows = [confidence[chosen] for chosen, _ in parts.values()]
+        counts.hist(chosen_rows, bins=edges, color=[colour for _, colour in parts.values()])
         axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
         axes.legend(loc="upper left")
         counts.set(xlabel="confidence", ylabel="rows")
@@ -220,7 +223,7 @@ def training_curve(history: Mapping[str, Sequence[float]]) -> str:
             for index, (name, values) in enumerate(panel.items()):
                 colour, dashes = SERIES[index % len(SERIES)], ("-", "--", ":")[index // len(SERIES) % 3]
                 epochs = np.arange(1, len(values) + 1)
-                axes.plot(epochs, values, color=colour, linestyle=dashes, marker="o", markersize=4, label=name)
+                axes.plot(epochs, values, color=colour, linestyle=dashes, marker="o", markersize=4, label=_short(name))
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(loc="best", fontsize=8)
@@ -240,7 +243,7 @@ def before_after(comparison: Comparison) -> str:
         for place, difference in enumerate(differences):
             shown = number(difference.value, signed=True)
             axes.text(1.01, place, shown, transform=axes.get_yaxis_transform(), va="center")
-        axes.set_yticks(places, [language_of(d.group["language"]).label for d in differences])
+        axes.set_yticks(places, [_short(language_of(d.group["language"]).label) for d in differences])
         axes.set_ylim(-0.6, len(differences) - 0.4)
         axes.set_xlim(0, max(1.0, *(max(d.first, d.second) for d in differences)))
         axes.grid(axis="y", visible=False)
@@ -248,6 +251,10 @@ def before_after(comparison: Comparison) -> str:
         axes.set_xlabel(metric_name(comparison.overall.metric))
         _legend(axes, {"before": MUTED, "after": SEEN}, hollow=("before",))
         return _svg(figure, "before-after")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _legend(axes: Axes, colours: Mapping[str, str], *, hollow: Sequence[str] = ()) -> None:

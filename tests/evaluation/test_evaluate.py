@@ -1,0 +1,167 @@
+"""An evaluation's numbers against the metrics themselves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from tests.evaluation.toy_answers import LABELS, QUICK, evaluated, make
+from tfxl.errors import DataError, RecipeError
+from tfxl.evaluation.evaluate import Settings, band_names, evaluate, versions
+from tfxl.example import Example, Prediction
+from tfxl.metrics.accuracy import Accuracy
+from tfxl.metrics.macro_f1 import MacroF1
+from tfxl.settings import validate
+
+
+def test_scores_are_those_of_the_rows() -> None:
+    examples, predictions = make()
+    evaluation = evaluate(examples, predictions, [Accuracy(), MacroF1()], settings=QUICK)
+    gold, answers = [row.label for row in examples], [row.label for row in predictions]
+    assert math.isclose(evaluation.overall().value, accuracy_score(gold, answers))
+    assert math.isclose(evaluation.overall("macro_f1").value, f1_score(gold, answers, average="macro"))
+    for language, score in evaluation.by("language", "macro_f1").items():
+        chosen = [i for i, example in enumerate(examples) if example.language == language]
+        expected = f1_score([gold[i] for i in chosen], [answers[i] for i in chosen], average="macro")
+        assert math.isclose(score.value, expected)
+        assert score.low <= score.value <= score.high
+        assert score.rows == len(chosen)
+
+
+def test_groups() -> None:
+    evaluation = evaluated()
+    assert [*evaluation.by("language")] == ["en", "de", "zh", "ar", "hi", "th"]
+    assert {*evaluation.by("script")} == {"Latn", "Hans", "Arab", "Deva", "Thai"}
+    assert [*evaluation.by("domain")] == ["hotel", "phone"]
+    assert [*evaluation.by("length")] == ["0–20", "21–50", "51–100", "101–200", "over 200"]
+    for group in ("language", "script", "domain", "length"):
+        assert sum(score.rows for score in evaluation.by(group).values()) == len(evaluation.rows)
+
+
+def test_summaries() -> None:
+    evaluation = evaluated()
+    by_language = {code: score.value for code, score in evaluation.by("language").items()}
+    assert math.isclose(evaluation.mean.value, np.mean([*by_language.values()]))
+    assert evaluation.worst.value == min(by_language.values())
+    assert by_language[evaluation.worst.group["language"]] == evaluation.worst.value
+    seen = np.mean([by_language["en"], by_language["de"]])
+    unseen = np.mean([by_language[code] for code in ("zh", "ar", "hi", "th")])
+    gap = evaluation.transfer_gap
+    assert gap is not None and math.isclose(gap.value, seen - unseen) and gap.low <= gap.value <= gap.high
+
+
+def test_worst_language_of_an_error_rate_is_the_highest() -> None:
+    class Errors(Accuracy):
+        kind = "accuracy"
+        higher_is_better = False
+
+        def value(self, sums: np.ndarray) -> np.ndarray:
+            return 1 - super().value(sums)
+
+    evaluation = evaluate(*make(), [Errors()], settings=QUICK)
+    assert evaluation.worst.value == max(score.value for score in evaluation.by("language").values())
+
+
+@pytest.mark.parametrize("trained", [(), ("en", "de", "zh", "ar", "hi", "th"), ("fr",)])
+def test_no_transfer_gap_without_both_kinds_of_languages(trained: tuple[str, ...]) -> None:
+    assert evaluated(trained=trained).transfer_gap is None
+
+
+def test_regions_and_three_letter_codes_of_a_trained_language_count_as_trained() -> None:
+    evaluation = evaluated(trained=("deu", "zh-TW"))
+    assert [code for code in evaluation.languages if evaluation.is_trained(code)] == ["de", "zh"]
+
+
+def test_an_interval_does_not_depend_on_the_other_languages() -> None:
+    alone, together = evaluated(languages=("en",)), evaluated(languages=("en", "de"))
+    assert alone.by("language")["en"] == together.by("language")["en"]
+
+
+def test_no_samples_give_no_intervals() -> None:
+    score = evaluated(settings=Settings(samples=0)).mean
+    assert not math.isnan(score.value) and math.isnan(score.low) and math.isnan(score.high)
+
+
+def test_confusions_count_the_rows_in_the_models_order_of_labels() -> None:
+    evaluation = evaluated()
+    assert evaluation.labels == LABELS
+    for language, matrix in evaluation.confusions.items():
+        assert np.sum(matrix) == evaluation.by("language")[language].rows
+        right = np.trace(np.array(matrix)) / np.sum(matrix)
+        assert math.isclose(right, evaluation.by("language")[language].value)
+        assert sum(scores.support for scores in evaluation.classification_report(language)) == np.sum(matrix)
+
+
+def test_answers_that_are_no_labels_have_no_confusions() -> None:
+    examples = [
+        Example("a", label=["x", "y"], language="en", id="1"),
+        Example("b", label=("z",), language="en", id="2"),
+    ]
+    predictions = [Prediction("xy"), Prediction("z")]
+    evaluation = evaluate(
+        examples, predictions, [Accuracy()], answer=lambda prediction: [*prediction.label], settings=QUICK
+    )
+    assert evaluation.overall().value == 1.0
+    assert evaluation.labels == () and evaluation.confusions == {}
+
+
+def test_free_texts_are_no_labels() -> None:
+    examples = [Example("a", label="un", language="fr"), Example("b", label="deux", language="fr")]
+    evaluation = evaluate(examples, [Prediction("un"), Prediction("trois")], [Accuracy()], settings=QUICK)
+    assert evaluation.overall().value == 0.5 and not evaluation.confusions
+
+
+def test_hardest_are_wrong_and_the_surest_first() -> None:
+    evaluation = evaluated(right=0.3)
+    surest = [example.confidence for example in evaluation.hardest]
+    assert surest == sorted(surest, reverse=True)
+    assert all(example.gold != example.predicted for example in evaluation.hardest)
+    for language in evaluation.languages:
+        wrong = [r.confidence for r in evaluation.rows if r.language == language and r.gold != r.predicted]
+        kept = [example.confidence for example in evaluation.hardest if example.language == language]
+        assert kept == sorted(wrong, reverse=True)[:3]
+
+
+@pytest.mark.parametrize(("unit", "length"), [("characters", 5 + 2 + 2), ("graphemes", 1 + 1 + 1)])
+def test_length_units(unit: str, length: int) -> None:
+    examples = [Example("👩‍👩‍👧🇩🇪", second_text="e\u0301", label="a", language="en")]
+    evaluation = evaluate(examples, [Prediction("a")], [Accuracy()], settings=Settings(samples=0, length_unit=unit))
+    assert evaluation.rows[0].length == length
+
+
+def test_band_names() -> None:
+    assert band_names((20, 50)) == ["0–20", "21–50", "over 50"]
+    assert band_names(()) == ["all"]
+
+
+def test_a_language_that_is_no_tag_stands_for_itself() -> None:
+    evaluation = evaluate(
+        [Example("a", label="x", language="German!")], [Prediction("x")], [Accuracy()], settings=QUICK
+    )
+    assert [*evaluation.by("script")] == ["Zyyy"]
+
+
+@pytest.mark.parametrize("predictions", [[], [Prediction("a")] * 2])
+def test_as_many_answers_as_rows(predictions: list[Prediction]) -> None:
+    with pytest.raises(DataError, match="1 examples and"):
+        evaluate([Example("a", label="a")], predictions, [Accuracy()])
+
+
+def test_rows_need_an_answer() -> None:
+    with pytest.raises(DataError, match=r"test\.csv:7 has no label"):
+        evaluate([Example("a", id="test.csv:7")], [Prediction("a")], [Accuracy()])
+    with pytest.raises(DataError, match="0 examples"):
+        evaluate([], [], [Accuracy()])
+
+
+@pytest.mark.parametrize("bands", [[50, 20], [0, 20], [20, 20]])
+def test_bands_ascend(bands: list[int]) -> None:
+    with pytest.raises(RecipeError, match="ascend"):
+        validate(Settings, {"length_bands": bands}, where="evaluation")
+
+
+def test_versions_name_what_is_installed() -> None:
+    assert {"tfxl", "tensorflow", "numpy"} <= versions().keys()

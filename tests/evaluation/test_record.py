@@ -1,0 +1,58 @@
+"""The JSON file of an evaluation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.evaluation.toy_answers import QUICK, evaluated
+from tfxl.errors import DataError
+from tfxl.evaluation.evaluate import evaluate
+from tfxl.evaluation.record import Evaluation
+from tfxl.example import Example, Prediction
+from tfxl.metrics.accuracy import Accuracy
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    evaluation = evaluated()
+    path = evaluation.write(tmp_path / "new" / "report.json")
+    assert Evaluation.read(path) == evaluation
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_round_trip_of_answers_that_are_no_labels(tmp_path: Path) -> None:
+    examples = [Example("نص", label=[["B", 1], ["O", 2]], language="ar"), Example("字", label=3.5, language="zh")]
+    evaluation = evaluate(examples, [Prediction("x"), Prediction("y")], [Accuracy()], settings=QUICK)
+    again = Evaluation.read(evaluation.write(tmp_path / "report.json"))
+    assert again.rows == evaluation.rows and again.scores == evaluation.scores
+    assert again.rows[0].gold == (("B", 1), ("O", 2))
+
+
+def test_json_is_standard_readable_and_keeps_texts_of_hard_examples_only(tmp_path: Path) -> None:
+    evaluation = evaluated()
+    text = evaluation.write(tmp_path / "report.json").read_text(encoding="utf-8")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    values = json.loads(text, parse_constant=refuse)
+    assert values["scores"][0]["rows"] == len(evaluation.rows)
+    assert {"precision", "recall", "f1", "support", "label"} == values["classification"]["de"][0].keys()
+    assert text.count("这家酒店") == sum(example.text.count("这家酒店") for example in evaluation.hardest)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": 99}', '{"format": 1}', "\ufeffnot json", '{"format": 1, "labels": 3}']
+)
+def test_what_is_no_evaluation_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError):
+        Evaluation.read(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="FileNotFound"):
+        Evaluation.read(tmp_path / "none.json")

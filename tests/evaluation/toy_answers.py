@@ -1,0 +1,52 @@
+"""Fabricated rows and answers for the tests of this folder; they stand for no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfxl.evaluation.evaluate import Settings, evaluate
+from tfxl.evaluation.record import Evaluation
+from tfxl.example import Example, Prediction
+from tfxl.metrics.accuracy import Accuracy
+from tfxl.metrics.macro_f1 import MacroF1
+
+LABELS = ("negative", "neutral", "positive")
+TEXTS = {
+    "en": "The room was clean, but the bus was late.",
+    "de": "Das Zimmer war groß und süß.",
+    "zh": "这家酒店很吵，早餐也不好吃。",
+    "ar": "الغرفة نظيفة والخدمة ممتازة",
+    "hi": "कमरा साफ़ था और खाना अच्छा था।",
+    "th": "ห้องพักสะอาดมาก 👩‍👩‍👧 🇩🇪",
+}
+QUICK = Settings(samples=100)
+
+
+def make(
+    *,
+    right: float = 0.8,
+    rows: int = 24,
+    seed: int = 0,
+    labels: Sequence[str] = LABELS,
+    languages: Sequence[str] = tuple(TEXTS),
+) -> tuple[list[Example], list[Prediction]]:
+    generator = np.random.default_rng(seed)
+    examples, predictions = [], []
+    for language in languages:
+        for index in range(rows):
+            gold = labels[index % len(labels)]
+            scores = generator.dirichlet(np.ones(len(labels)))
+            answer = gold if generator.random() < right else labels[generator.integers(len(labels))]
+            scores = dict(zip(labels, sorted(scores), strict=True))
+            scores[answer], scores[labels[-1]] = scores[labels[-1]], scores[answer]
+            text = TEXTS[language] * (1 + index % 7)
+            domain = ("hotel", "phone")[index % 2]
+            examples.append(Example(text, label=gold, language=language, domain=domain, id=f"test.jsonl:{index + 1}"))
+            predictions.append(Prediction(answer, scores))
+    return examples, predictions
+
+
+def evaluated(*, trained: Sequence[str] = ("en", "de"), settings: Settings = QUICK, **made) -> Evaluation:
+    return evaluate(*make(**made), [Accuracy(), MacroF1()], trained_languages=trained, settings=settings)
