@@ -56,8 +56,10 @@ class PooledLayer(keras.layers.Layer):
         self.dense = None
         if self.transform != "none":
             self.dense = keras.layers.Dense(width, self.transform, kernel_initializer=_normal(), name="dense")
-            self.dense.build((None, width))
-        self.logits.build((None, width))
+            with tf.name_scope("dense"):  # Keras opens a scope when it calls a layer, not when it builds one
+                self.dense.build((None, width))
+        with tf.name_scope("logits"):
+            self.logits.build((None, width))
         super().build(input_shape)
 
     def call(self, hidden: tf.Tensor, attention_mask: tf.Tensor, training: bool | None = None) -> tf.Tensor:
