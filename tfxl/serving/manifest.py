@@ -19,7 +19,8 @@ from tfxl.errors import ModelError
 from tfxl.settings import Settings
 
 EXTRA = "assets.extra"
-PLACE = f"{EXTRA}/manifest.json"
+NAME = "manifest.json"
+PLACE = f"{EXTRA}/{NAME}"
 FORMAT = 1
 PACKAGES = ("tensorflow", "tf_keras", "tensorflow-text", "transformers", "numpy")
 

@@ -18,8 +18,8 @@ from tfxl.encoders import INPUTS
 from tfxl.errors import ModelError
 from tfxl.example import Prediction
 from tfxl.progress import SILENT, Progress
-from tfxl.serving import answer, manifest, publish
-from tfxl.serving.export import ENCODER, RUN
+from tfxl.serving import answer, manifest, publish, warmup
+from tfxl.serving.export import ENCODER, PARITY, RUN, Contents
 from tfxl.tasks import Task
 from tfxl.text.tokenizer import Tokenizer, from_files
 
@@ -97,6 +97,19 @@ class Model:
                 fix="Give second_texts if and only if the model was trained on pairs.",
             )
         return answer.predict(self._answers, self.task, given, batch_size=batch_size, progress=progress)
+
+    def contents(self) -> Contents:
+        """Returns what stands beside the SavedModel, for exporting the rebuilt model again."""
+        extra = self.folder / manifest.EXTRA
+        made_by_export = {manifest.NAME, RUN, PARITY, warmup.FILE}
+        paths = [path for path in extra.iterdir() if path.is_file() and path.name not in made_by_export]
+        return Contents(
+            encoder=self.manifest.encoder,
+            head=self.manifest.head,
+            encoder_files=self._encoder_files,
+            run_toml=(extra / RUN).read_text(encoding="utf-8"),
+            files={path.name: path.read_bytes() for path in paths},
+        )
 
     def rebuild(self) -> Rebuilt:
         """Returns the Keras model with the saved weights, the task and the tokenizer.

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from tfxl.backend import tf
+from tfxl.serving import parity
+
+
+def test_probes_are_of_many_scripts_and_directions() -> None:
+    letters = {unicodedata.name(c).split()[0] for text in parity.PROBES for c in text if c.isalpha()}
+    assert {"LATIN", "CYRILLIC", "ARABIC", "HEBREW", "DEVANAGARI", "THAI", "HANGUL", "HIRAGANA", "CJK"} <= letters
+    assert {unicodedata.bidirectional(c) for text in parity.PROBES for c in text} >= {"L", "R", "AL"}
+
+
+def test_second_texts_run_backwards() -> None:
+    texts = parity.probe_texts(("text", "second_text"))
+    assert texts["second_text"] == texts["text"][::-1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "largest", "others", "same"),
+    [
+        ({"scores": [[0.25, 0.75]]}, {"scores": [[0.5, 0.5]]}, 0.25, 0, False),
+        ({"scores": [[0.5, 0.5]], "label": ["a"]}, {"scores": [[0.5, 0.5]], "label": ["b"]}, 0.0, 1, True),
+        ({"answer": ["a", "b"]}, {"answer": ["a", "c"]}, 0.0, 1, False),
+        ({"answer": ["a"], "truncated": [True]}, {"answer": ["a"]}, 0.0, 0, True),
+        ({"scores": [[0.1]]}, {"scores": [[0.1]]}, 0.0, 0, True),
+    ],
+)
+def test_difference(first: dict, second: dict, largest: float, others: int, same: bool) -> None:
+    tensors = [{name: tf.constant(value) for name, value in side.items()} for side in (first, second)]
+    found = parity.difference(*tensors)
+    assert (found.largest, found.other_answers) == (largest, others)
+    assert found.within(1e-6) is same
+
+
+def test_a_difference_that_is_no_number_is_no_sameness() -> None:
+    found = parity.difference({"scores": tf.constant([float("nan")])}, {"scores": tf.constant([0.5])})
+    assert not found.within(1e-6)
