@@ -6,7 +6,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import tomli_w
 
@@ -89,35 +89,80 @@ def train(recipe: str | Path, *overrides: str, progress: Progress = SILENT) -> M
     run = resolve(recipe, *overrides)
     parts = assemble(run)
     check_files(run, parts)
-    folder = training_folder(run)
+    check_writable(training_folder(run))
     keras.utils.set_random_seed(run.seed)
     test = load_split(run, parts, run.data.test, run.data.test_languages or run.data.languages, progress=progress)
-    with precision.using(run.training.precision), tempfile.TemporaryDirectory(prefix="tfxl-") as scratch:
+    validation = load_split(run, parts, run.data.validation, run.data.languages, progress=progress)
+    with tempfile.TemporaryDirectory(prefix="tfxl-") as scratch:
         batches = training_batches(run, parts, Path(scratch), progress=progress)
-        with strategy.find(run.training.strategy).scope():
-            model = build_model(parts)
-        answerer = Answerer(model, parts.task, batches.tokenizer)
-        before = score(run, parts, answerer.text, test, progress=progress) if test else None
-        history = fit(run, parts, model, batches, answerer, folder=folder, progress=progress)
-    parts.tuner.merge(model)
-    answerer = Answerer(model, parts.task, batches.tokenizer)
+        fitted = fit(run, parts, batches, Splits(test, validation), progress=progress)
     if test:
-        after = score(run, parts, answerer.text, test, progress=progress)
+        after = score(run, parts, fitted.answerer.text, test, progress=progress)
         show(after, progress)
-        write_report(run, after, folder, before=before, history=history)
-    return load(publish(run, parts, answerer, folder if test else None, progress=progress))
+        write_report(run, after, training_folder(run), before=fitted.before, history=fitted.history)
+    return load(publish(run, parts, fitted.answerer, training_folder(run) if test else None, progress=progress))
+
+
+class Splits(NamedTuple):
+    """The examples that a run scores, either of them empty where the recipe names no file."""
+
+    test: list[Example]
+    validation: list[Example]
+
+
+class Fitted(NamedTuple):
+    """A trained model that answers texts, what it scored on the test data before training, and what happened."""
+
+    answerer: Answerer
+    before: Evaluation | None
+    history: fitting.History
 
 
 def training_folder(run: Run) -> Path:
-    """Makes the folder for logs and reports, and checks that the model's folder can be written.
+    """Returns the folder for logs and reports, beside the model's versions."""
+    return Path(run.output) / run.name / TRAINING
+
+
+def fit(run: Run, parts: Parts, batches: Batches, splits: Splits, *, progress: Progress = SILENT) -> Fitted:
+    """Builds the model and trains it, scoring the validation data per language after each epoch."""
+    quick = run.model_copy(update={"evaluation": run.evaluation.model_copy(update={"samples": 0})})
+    with precision.using(run.training.precision):
+        with strategy.find(run.training.strategy).scope():
+            model = build_model(parts)
+        served = on_one_device(model, parts)
+        answerer = Answerer(served, parts.task, batches.tokenizer)
+        before = score(run, parts, answerer.text, splits.test, progress=progress) if splits.test else None
+
+        def by_language() -> dict[str, float]:
+            copy_weights(model, served)
+            found = score(quick, parts, answerer.text, splits.validation).by("language")
+            return {language: each.value for language, each in found.items()}
+
+        history = fitting.fit(
+            model,
+            parts.task,
+            batches,
+            run.training,
+            multipliers=parts.tuner.multipliers(model),
+            callbacks=parts.tuner.callbacks(),
+            seed=run.seed,
+            directory=training_folder(run),
+            score=by_language if splits.validation else None,
+            progress=progress,
+        )
+    copy_weights(model, served)
+    return Fitted(Answerer(parts.tuner.merge(served), parts.task, batches.tokenizer), before, history)
+
+
+def check_writable(folder: Path) -> None:
+    """Checks that a folder can be made and written, and leaves nothing behind.
 
     Raises:
-        ModelError: It cannot be written.
+        ModelError: It cannot.
     """
-    folder = Path(run.output) / run.name / TRAINING
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryDirectory(dir=nearest):
             pass
     except OSError as error:
         raise ModelError(
@@ -125,7 +170,22 @@ def training_folder(run: Run) -> Path:
             expected="a folder in which this account may make files",
             fix="Set output to another folder, or give this account the right to write there.",
         ) from None
-    return folder
+
+
+def on_one_device(model: keras.Model, parts: Parts) -> keras.Model:
+    """Returns the model that answers texts: itself, or a copy where a strategy spread its variables over devices.
+
+    Ops on strings and SavedModels want ordinary variables.
+    """
+    if model.distribute_strategy is tf.distribute.get_strategy():
+        return model
+    return build_model(parts)
+
+
+def copy_weights(model: keras.Model, copy: keras.Model) -> None:
+    """Gives a copy the weights of the model that is trained."""
+    if copy is not model:
+        copy.set_weights(model.get_weights())
 
 
 def training_batches(run: Run, parts: Parts, scratch: Path, *, progress: Progress) -> Batches:
@@ -145,7 +205,7 @@ def training_batches(run: Run, parts: Parts, scratch: Path, *, progress: Progres
         batch_size=run.training.batch_size,
         seed=run.seed,
         shares=shares,
-        static=StaticShapes.up_to(parts.task.settings.max_length) if run.training.jit_compile else None,
+        static=StaticShapes.up_to(parts.task.settings.max_length) if needs_static_shapes(run) else None,
     )
     cut = int(batches.measured.truncated.sum())
     if cut:
@@ -153,6 +213,11 @@ def training_batches(run: Run, parts: Parts, scratch: Path, *, progress: Progres
             f"{cut} of {len(rows)} training texts are longer than {parts.task.settings.max_length} tokens: cut"
         )
     return batches
+
+
+def needs_static_shapes(run: Run) -> bool:
+    """Whether programs are compiled for the shapes that they meet: by XLA, and always on TPU."""
+    return run.training.jit_compile or strategy.chosen(run.training.strategy) == "tpu"
 
 
 def observed(run: Run, parts: Parts, progress: Progress) -> Iterator[Example]:
@@ -163,46 +228,21 @@ def observed(run: Run, parts: Parts, progress: Progress) -> Iterator[Example]:
 
 
 def load_split(run: Run, parts: Parts, pattern: str, codes: Sequence[str], *, progress: Progress) -> list[Example]:
-    """Returns all examples of a split that is scored; none if the pattern is empty."""
-    return list(read(run, parts, pattern, codes, progress=progress)) if pattern else []
+    """Returns all examples of a split that is scored; none if the pattern is empty.
+
+    Raises:
+        DataError: A file is missing, or a row is wrong or has no right answer that the task knows.
+    """
+    examples = list(read(run, parts, pattern, codes, progress=progress)) if pattern else []
+    for example in examples:
+        parts.task.gold(example)
+    return examples
 
 
 def build_model(parts: Parts) -> keras.Model:
     """Returns the Keras model that is trained: encoder, what the tuner adds, and head."""
     encoder = parts.tuner.adapt(parts.encoder.build())
     return parts.tuner.wrap(parts.task.model(encoder, parts.head))
-
-
-def fit(
-    run: Run,
-    parts: Parts,
-    model: keras.Model,
-    batches: Batches,
-    answerer: Answerer,
-    *,
-    folder: Path,
-    progress: Progress,
-) -> fitting.History:
-    """Trains a model, scoring the validation data per language after each epoch."""
-    validation = load_split(run, parts, run.data.validation, run.data.languages, progress=progress)
-    quick = run.model_copy(update={"evaluation": run.evaluation.model_copy(update={"samples": 0})})
-
-    def by_language() -> dict[str, float]:
-        evaluation = score(quick, parts, answerer.text, validation)
-        return {language: found.value for language, found in evaluation.by("language").items()}
-
-    return fitting.fit(
-        model,
-        parts.task,
-        batches,
-        run.training,
-        multipliers=parts.tuner.multipliers(model),
-        callbacks=parts.tuner.callbacks(),
-        seed=run.seed,
-        directory=folder,
-        score=by_language if validation else None,
-        progress=progress,
-    )
 
 
 def score(
@@ -252,6 +292,7 @@ def write_report(
     history: fitting.History | None = None,
 ) -> None:
     """Writes report.json (for `compare`) and report.html (for people) into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     epochs = history.epochs if history else []
     curves = {name: [epoch.get(name, float("nan")) for epoch in epochs] for name in (epochs[-1] if epochs else {})}
     evaluation.write(folder / REPORTS[0])
@@ -295,7 +336,6 @@ def evaluate(model: str | Path, *overrides: str, progress: Progress = SILENT) ->
     evaluation = score(run, parts, saved.signatures["serving_default"], test, progress=progress)
     show(evaluation, progress)
     folder = saved.folder.parent / TRAINING / f"evaluation-{saved.folder.name}"
-    folder.mkdir(parents=True, exist_ok=True)
     write_report(run, evaluation, folder)
     progress.say(f"report: {folder / REPORTS[1]}")
     return evaluation
