@@ -50,8 +50,9 @@ class Part(ABC):
 
 def names(drawer: str) -> list[str]:
     """Returns the kinds in a drawer, sorted, without importing them."""
-    package = importlib.import_module(f"tfxl.{drawer}")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+    package = importlib.util.find_spec(f"tfxl.{drawer}")
+    places = package.submodule_search_locations if package else None
+    return sorted(module.name for module in pkgutil.iter_modules(places or []) if not module.name.startswith("_"))
 
 
 def find(drawer: str, kind: str) -> type[Part]:
@@ -64,9 +65,10 @@ def find(drawer: str, kind: str) -> type[Part]:
     Raises:
         RecipeError: There is no such part, or its module holds no class of the expected name.
     """
-    place = kind if "." in kind else f"tfxl.{drawer}.{kind}"
+    is_outside = "." in kind and all(word.isidentifier() for word in kind.split("."))
+    place = kind if is_outside else f"tfxl.{drawer}.{kind}"
     known = names(drawer)
-    if "." not in kind and kind not in known:
+    if not is_outside and kind not in known:
         raise RecipeError(
             f"{drawer}: kind = {kind!r}",
             expected=f"one of {', '.join(known)}, or a dotted module name",

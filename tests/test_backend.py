@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tfxl import backend
+from tfxl.backend import check_versions, keras, tf
+from tfxl.errors import InstallationError
+
+FITTING = {"tensorflow": "2.21.0", "tf_keras": "2.21.0", "tensorflow-text": "2.21.1", "transformers": "4.57.6"}
+
+
+def test_keras_is_keras_2_and_the_one_of_tensorflow() -> None:
+    assert keras.__version__.startswith("2.")
+    assert tf.keras.Model is keras.Model
+
+
+def test_versions_that_fit() -> None:
+    check_versions(FITTING)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tensorflow": None},
+        {"tf_keras": None},
+        {"tensorflow-text": None},
+        {"transformers": None},
+        {"tf_keras": "2.20.1"},
+        {"tensorflow": "2.20.0"},
+        {"tensorflow-text": "2.19.0"},
+        {"tensorflow": "2.2.1"},
+        {"transformers": "5.0.0"},
+        {"transformers": "3.5.1"},
+        {"transformers": "40.0"},
+    ],
+)
+def test_versions_that_do_not_fit_are_named_with_the_command_that_mends_them(change: dict[str, str | None]) -> None:
+    with pytest.raises(InstallationError) as caught:
+        check_versions({**FITTING, **change})
+    for name, version in {**FITTING, **change}.items():
+        assert f"{name} {version or 'absent'}" in caught.value.got
+    assert caught.value.fix.startswith("pip install ")
+    for name in FITTING:
+        assert f'"{name}' in caught.value.fix
+    assert "<5" in caught.value.fix
+
+
+def test_the_command_mends_the_set() -> None:
+    """What it installs is a set that passes."""
+    with pytest.raises(InstallationError) as caught:
+        check_versions({**FITTING, "tensorflow": None, "transformers": "5.1"})
+    assert '"tensorflow==2.21.*" "tf_keras==2.21.*" "tensorflow-text==2.21.*"' in caught.value.fix
+
+
+@pytest.mark.parametrize("value", ["0", "false", "False"])
+def test_keras_3_that_was_asked_for_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
+    with pytest.raises(InstallationError, match="Keras 3"):
+        backend._check_keras_is_not_loaded()
+
+
+def test_keras_3_that_is_loaded_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras", keras)
+    monkeypatch.setitem(sys.modules, "tensorflow.keras", keras)
+    monkeypatch.delitem(sys.modules, "tf_keras")
+    with pytest.raises(InstallationError, match="TF_USE_LEGACY_KERAS=1"):
+        backend._check_keras_is_not_loaded()

@@ -1,0 +1,302 @@
+"""The texts that `tfxl predict` reads and the answers that it writes, one after another and in the order given."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TextIO
+
+from rich.cells import cell_len
+
+from tfxl import readers, registry
+from tfxl.errors import DataError, TfxlError, did_you_mean
+from tfxl.example import Prediction
+
+READERS = {".csv": "csv", ".tsv": "csv", ".tab": "csv", ".jsonl": "jsonl"}
+CHUNK = 512
+"""Texts that are answered together: enough to sort them by length, few enough to wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One text to answer, or what is left of one that could not be read: then `error` says why.
+
+    Attributes:
+        text: The text.
+        second_text: The second text of a pair.
+        id: The row's name in a table, or its file and line.
+        error: Why the text cannot be answered; empty if it can.
+    """
+
+    text: str
+    second_text: str | None = None
+    id: str = ""
+    error: str = ""
+
+
+class Predictor(Protocol):
+    """What is needed of a model."""
+
+    def predict(self, texts: Sequence[str], second_texts: Sequence[str] | None = None) -> list[Prediction]:
+        """Returns one prediction a text."""
+
+
+def from_arguments(texts: Sequence[str], *, pairs: bool) -> Iterator[Row]:
+    """Yields the texts of a command line; where the model reads pairs, they go two by two."""
+    if not pairs:
+        yield from (Row(text, error=_unreadable(text)) for text in texts)
+        return
+    if len(texts) % 2:
+        raise DataError(
+            f"{len(texts)} texts for a model that reads pairs",
+            expected="an even number of texts: text, second text, text, second text, …",
+            fix="Add the missing text.",
+        )
+    for text, second in zip(texts[::2], texts[1::2], strict=True):
+        yield Row(text, second, error=_unreadable(text + second))
+
+
+def from_lines(stream: BinaryIO, *, pairs: bool) -> Iterator[Row]:
+    """Yields a text a line; where the model reads pairs, a tab stands between the two."""
+    for number, line in enumerate(stream, 1):
+        try:
+            text, problem = line.decode("utf-8-sig" if number == 1 else "utf-8"), ""
+        except UnicodeDecodeError as error:
+            text, problem = line.decode("utf-8", "replace"), f"line {number}: byte {error.start} is not UTF-8"
+        yield _line(text.rstrip("\r\n"), number, problem, pairs=pairs)
+
+
+def from_file(path: Path, columns: Mapping[str, str], *, pairs: bool) -> Iterator[Row]:
+    """Yields the texts of a file: `.txt` has a text a line, `.csv`, `.tsv` and `.jsonl` have columns.
+
+    Args:
+        path: The file; it may be gzipped and end in `.gz`.
+        columns: The columns of a table that hold `text`, `second_text` and `id`.
+        pairs: Whether the model reads pairs.
+
+    Raises:
+        DataError: The file cannot be read, or is of another kind.
+    """
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if suffix == ".txt":
+        for number, text, problem in readers.lines(path):
+            yield _line(text.rstrip("\r\n"), number, problem and f"line {number}: {problem}", pairs=pairs)
+    elif suffix in READERS:
+        settings = {"second_text": "second_text" if pairs else "", **columns, "label": "", "on_error": "skip"}
+        yield from _from_table(registry.build("readers", {"kind": READERS[suffix], **settings}), path)
+    else:
+        raise DataError(
+            f"{path}: files that end in {suffix!r}",
+            expected=f"one of .txt, {', '.join(READERS)}, each also with .gz",
+            fix="Rename the file, or send its texts a line each: tfxl predict MODEL - < FILE",
+        )
+
+
+def _from_table(reader: readers.Reader, path: Path) -> Iterator[Row]:
+    told = 0
+
+    def skipped() -> Iterator[Row]:
+        nonlocal told
+        while told < len(reader.skipped):
+            row = reader.skipped[told]
+            told += 1
+            yield Row("", id=f"{path}:{row.line}", error=f"line {row.line}: {row.reason}")
+
+    for example in reader.read(path):
+        yield from skipped()
+        yield Row(example.text, example.second_text, example.id)
+    yield from skipped()
+
+
+def _line(text: str, number: int, problem: str, *, pairs: bool) -> Row:
+    if not pairs or problem:
+        return Row(text, error=problem)
+    first, tab, second = text.partition("\t")
+    return Row(first, second, error="" if tab else f"line {number}: no tab between a text and its second text")
+
+
+def _unreadable(text: str) -> str:
+    """What is wrong with an argument: bytes that are not UTF-8 arrive as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "not UTF-8"
+    return ""
+
+
+def as_they_come(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yields what has arrived by now, as soon as something has, so that a pipe that stays open is answered at once."""
+    arrived: queue.Queue[Row | Exception | None] = queue.Queue(maxsize=2 * CHUNK)
+
+    def read() -> None:
+        try:
+            for row in rows:
+                arrived.put(row)
+            arrived.put(None)
+        except Exception as error:
+            arrived.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        found = [arrived.get()]
+        while len(found) < CHUNK and not arrived.empty():
+            found.append(arrived.get())
+        yield [row for row in found if isinstance(row, Row)]
+        if not isinstance(last := found[-1], Row):
+            if last is not None:
+                raise last
+            return
+
+
+def in_chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yields full chunks, and what is left at the end."""
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+def chunks(
+    texts: Sequence[str], file: Path | None, *, columns: Mapping[str, str], pairs: bool, stdin: BinaryIO
+) -> Iterator[list[Row]]:
+    """Yields all that is to be answered, in order: the texts, with the lines of `stdin` where there is a `-`; the file.
+
+    Args:
+        texts: The texts of the command line.
+        file: A file to read after them.
+        columns: The columns of the file.
+        pairs: Whether the model reads pairs.
+        stdin: What `-` stands for.
+    """
+    start = 0
+    for place, text in enumerate([*texts, "-"]):
+        if text == "-":
+            yield from in_chunks(from_arguments(texts[start:place], pairs=pairs))
+            start = place + 1
+            if place < len(texts):
+                yield from as_they_come(from_lines(stdin, pairs=pairs))
+    if file is not None:
+        yield from in_chunks(from_file(file, columns, pairs=pairs))
+
+
+def answers(model: Predictor, rows: Sequence[Row]) -> list[Prediction | str]:
+    """Returns a prediction for each row, or the reason why there is none; one bad text never loses the others.
+
+    Raises:
+        Exception: What the model raised, if it is no complaint about a text: several texts were given and all failed.
+    """
+    good = [row for row in rows if not row.error]
+    found = _each(model, good)
+    failed = [answer for answer in found if isinstance(answer, Exception)]
+    if len(failed) == len(good) > 1 and not isinstance(failed[0], TfxlError):
+        raise failed[0]
+    rest = iter(found)
+    every = [row.error or next(rest) for row in rows]
+    return [_reason(answer) if isinstance(answer, Exception) else answer for answer in every]
+
+
+def _each(model: Predictor, rows: Sequence[Row]) -> Sequence[Prediction | Exception]:
+    if not rows:
+        return []
+    pairs = rows[0].second_text is not None
+    try:
+        return model.predict(*_columns(rows, pairs=pairs))
+    except Exception as error:
+        if len(rows) == 1:
+            return [error]
+    # Halving finds the one text that cannot be answered in few calls.
+    middle = len(rows) // 2
+    return [*_each(model, rows[:middle]), *_each(model, rows[middle:])]
+
+
+def _columns(rows: Sequence[Row], *, pairs: bool) -> tuple[list[str], list[str] | None]:
+    return [row.text for row in rows], [row.second_text or "" for row in rows] if pairs else None
+
+
+def _reason(error: Exception) -> str:
+    return error.got if isinstance(error, TfxlError) else f"{type(error).__name__}: {error}".partition("\n")[0]
+
+
+def as_json(row: Row, answer: Prediction | str) -> str:
+    """Returns one line of JSON: the text and its answer, or an `error`."""
+    given = {name: value for name, value in asdict(row).items() if (value and name != "error") or name == "text"}
+    result: dict[str, Any] = {"error": answer} if isinstance(answer, str) else asdict(answer)
+    return json.dumps({**given, **result}, ensure_ascii=False)
+
+
+def as_line(row: Row, answer: Prediction | str) -> str:
+    """Returns one line for people: label, score and text in columns."""
+    text = " | ".join(part.replace("\n", " ") for part in (row.text, row.second_text) if part is not None)
+    if isinstance(answer, str):
+        return f"error: {answer}  {text}".rstrip()
+    width = max(map(cell_len, answer.scores), default=0)
+    score = f"{answer.scores[answer.label]:6.1%}" if answer.label in answer.scores else ""
+    cut = "  [cut: longer than the model reads]" if answer.truncated else ""
+    return f"{answer.label}{' ' * (width - cell_len(answer.label))}  {score}  {text}{cut}"
+
+
+FORMATS: dict[str, Callable[[Row, Prediction | str], str]] = {"table": as_line, "jsonl": as_json}
+
+
+def style(format: str, *, default: str) -> Callable[[Row, Prediction | str], str]:
+    """Returns the function that writes an answer.
+
+    Raises:
+        TfxlError: There is no such format.
+    """
+    if format and format not in FORMATS:
+        raise TfxlError(
+            f"--format {format}",
+            expected=f"one of {', '.join(FORMATS)}",
+            fix=f"{did_you_mean(format, FORMATS)}Name one of these.",
+        )
+    return FORMATS[format or default]
+
+
+def columns(pairs: Iterable[str]) -> dict[str, str]:
+    """Returns the columns that `field=NAME` name.
+
+    Raises:
+        TfxlError: One of them is not of this form, or there is no such field.
+    """
+    known, found = ("text", "second_text", "id"), dict[str, str]()
+    for pair in pairs:
+        field, _, name = pair.partition("=")
+        if not name or field not in known:
+            raise TfxlError(
+                f"--column {pair}",
+                expected=f"one of {', '.join(f'{field}=NAME' for field in known)}",
+                fix=f"{did_you_mean(field, known)}Name the column, such as --column text=review.",
+            )
+        found[field] = name
+    return found
+
+
+@contextmanager
+def new_file(path: Path, *, read: Path | None = None) -> Iterator[TextIO]:
+    """Opens a file for writing that appears under its name only when it is whole.
+
+    Args:
+        path: The file.
+        read: A file that is read meanwhile, which it must not be.
+    """
+    if read is not None and path.exists() and read.exists() and path.samefile(read):
+        raise TfxlError(f"--output {path} is the file that is read", expected="another file", fix="Choose a new name.")
+    if path.is_dir() or not path.parent.is_dir():
+        raise TfxlError(
+            f"--output {path}",
+            expected="the name of a file in a folder that exists",
+            fix=f"Make the folder {path.parent}, or choose another place.",
+        )
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

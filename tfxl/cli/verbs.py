@@ -1,0 +1,237 @@
+"""The verbs. What they do is done by plain functions; here their words are read and their results shown."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import tfxl
+from tfxl import recipes
+from tfxl.cli import terminal
+from tfxl.errors import DataError, RecipeError, TfxlError, did_you_mean
+
+if TYPE_CHECKING:
+    from tfxl.evaluation.compare import Difference
+
+app = typer.Typer(
+    name="tfxl",
+    add_completion=False,
+    help="Cross-lingual models in TensorFlow: from text in many languages to a measured, served model.",
+    epilog="Settings are KEY=VALUE, with the value in TOML: tfxl train sentiment training.epochs=3",
+)
+
+Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name (tfxl list), or a TOML file.")]
+ModelFolder = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A saved model, saved_models/NAME, or a version of it, saved_models/NAME/1."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", show_default=False, help="Settings, such as training.epochs=3."),
+]
+
+COMPARED = ("rows of", "first", "second", "change", "p", "n")
+PACKAGES = ("tensorflow", "tf_keras", "tensorflow-text", "transformers", "numpy")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        terminal.write(f"tfxl {tfxl.__version__}")
+        terminal.write(f"python {sys.version.partition(' ')[0]}")
+        for name in PACKAGES:
+            try:
+                terminal.write(f"{name} {metadata.version(name)}")
+            except metadata.PackageNotFoundError:
+                terminal.write(f"{name} absent")
+        raise typer.Exit
+
+
+@app.callback()
+def tfxl_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the versions and leave.")
+    ] = False,
+) -> None:
+    """Holds what belongs to no verb; its text is that of the app."""
+
+
+@app.command()
+def train(recipe: Recipe, overrides: Overrides = None) -> None:
+    """Train, measure and save a model as a recipe says."""
+    terminal.load_tensorflow()
+    from tfxl import run
+
+    model = run.train(recipe, *overrides or [], progress=terminal.progress())
+    terminal.write(f"{model.folder}")
+
+
+@app.command()
+def check(recipe: Recipe, overrides: Overrides = None) -> None:
+    """Check a recipe without training, and print it with every setting."""
+    import tomli_w
+
+    terminal.load_tensorflow()
+    from tfxl import run
+
+    resolved = run.resolve(recipe, *overrides or [])
+    files = run.check_files(resolved, run.assemble(resolved))
+    terminal.write(tomli_w.dumps(resolved.as_toml()).rstrip("\n"))
+    terminal.progress().say(f"{recipe}: every part and setting is right, and all {len(files)} data files are there")
+
+
+@app.command()
+def evaluate(model: ModelFolder, overrides: Overrides = None) -> None:
+    """Measure a saved model on its test data, or on other data (data.test=…)."""
+    terminal.load_tensorflow()
+    from tfxl import run
+
+    run.evaluate(model, *overrides or [], progress=terminal.progress())
+
+
+@app.command()
+def predict(
+    model: ModelFolder,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT", show_default=False, help="Texts to answer; - stands for the lines of stdin."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A .txt (a text a line), .csv, .tsv or .jsonl, also with .gz.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="A column of the file: text=NAME, second_text=NAME or id=NAME.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The file to write; standard output if left out.")] = None,
+    format: Annotated[str, typer.Option(help="table or jsonl; jsonl unless it goes to a terminal.")] = "",
+) -> None:
+    """Answer raw texts with a saved model, in their order. For a model of pairs, texts go two by two."""
+    from tfxl.cli import texts as reading
+
+    style = reading.style(format, default="table" if output is None and sys.stdout.isatty() else "jsonl")
+    columns = reading.columns(column or [])
+    if not texts and file is None:
+        raise TfxlError("no texts", expected='"a text", --file FILE, or - for standard input', fix="Add one of these.")
+    with ExitStack() as stack:
+        stream = stack.enter_context(reading.new_file(output, read=file)) if output else sys.stdout
+        terminal.load_tensorflow()
+        from tfxl.serving.model import load
+
+        loaded = load(model)
+        pairs = "second_text" in loaded.task.text_inputs
+        failed = 0
+        for rows in reading.chunks(texts or [], file, columns=columns, pairs=pairs, stdin=sys.stdin.buffer):
+            answers = reading.answers(loaded, rows)
+            failed += sum(isinstance(answer, str) for answer in answers)
+            stream.writelines(f"{style(row, answer)}\n" for row, answer in zip(rows, answers, strict=True))
+            stream.flush()
+    if failed:
+        raise DataError(
+            f"{failed} texts that could not be answered; the others were",
+            expected="texts in UTF-8",
+            fix="The output has an error in the place of each of them.",
+        )
+
+
+@app.command()
+def export(model: ModelFolder, overrides: Overrides = None) -> None:
+    """Write a saved model again as the next version, with other export settings (export.…)."""
+    terminal.load_tensorflow()
+    from tfxl import run
+
+    terminal.write(f"{run.export(model, *overrides or [], progress=terminal.progress())}")
+
+
+@app.command()
+def compare(
+    model: ModelFolder, other: Annotated[str, typer.Argument(metavar="OTHER", help="The model to compare with.")]
+) -> None:
+    """Say which of two models is better, per language, and whether that may be chance."""
+    terminal.load_tensorflow()
+    from tfxl import run
+
+    comparison = run.compare(model, other)
+    rows = [("mean of languages", comparison.mean), ("all rows", comparison.overall)]
+    rows = [*((one.group["language"], one) for one in comparison.languages), *rows]
+    terminal.show_table(
+        f"{comparison.mean.metric}: {other} compared with {model}",
+        COMPARED,
+        [(name, *_cells(one)) for name, one in rows],
+    )
+
+
+def _cells(difference: Difference) -> tuple[object, ...]:
+    from tfxl.evaluation.score import number
+
+    low, high = number(difference.low, signed=True), number(difference.high, signed=True)
+    change = f"{number(difference.value, signed=True)} [{low}, {high}]"
+    p_value = f"{difference.corrected:.3f}"
+    return number(difference.first), number(difference.second), change, p_value, difference.rows
+
+
+@app.command("list")
+def list_things(
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="recipes, languages, or a drawer such as tasks.")
+    ] = "recipes",
+) -> None:
+    """List the recipes, the languages, or the parts of a drawer with their settings."""
+    from tfxl.cli import parts
+
+    if what == "recipes":
+        rows = [(name, recipes.comment(name).partition("\n")[0]) for name in recipes.names()]
+        terminal.show_table("", ("recipe", "what it does"), rows)
+    elif what == "languages":
+        terminal.show_table("", parts.LANGUAGE_COLUMNS, parts.languages_as_rows())
+    elif what in parts.drawers():
+        with terminal.quiet_start():
+            lines = list(parts.describe_drawer(what))
+        for line in lines:
+            terminal.write(line)
+    else:
+        known = ["recipes", "languages", *parts.drawers()]
+        raise RecipeError(
+            f"list {what}", expected=f"one of {', '.join(known)}", fix=f"{did_you_mean(what, known)}Name one of these."
+        )
+
+
+@app.command()
+def show(
+    thing: Annotated[
+        str, typer.Argument(metavar="THING", help="A recipe, a part (tasks.classification) or a section (training).")
+    ],
+) -> None:
+    """Print a recipe, or what a part or a section of a recipe can be told."""
+    from tfxl.cli import parts
+
+    if thing in recipes.names() or Path(thing).is_file():
+        terminal.write(recipes.find(thing).read_text(encoding="utf-8").rstrip("\n"))
+        return
+    with terminal.quiet_start():
+        text, settings = parts.describe(thing)
+    terminal.write(f"{text}\n")
+    terminal.show_table("", ("setting", "type", "default", "meaning"), settings)
+
+
+@app.command()
+def copy(
+    recipe: Recipe,
+    path: Annotated[Path | None, typer.Argument(metavar="PATH", help="Where to; ./RECIPE.toml if left out.")] = None,
+) -> None:
+    """Write a copy of a recipe, to be edited; never over a file that exists."""
+    source = recipes.find(recipe)
+    target = path or Path(source.name)
+    if target.is_dir():
+        target /= source.name
+    try:
+        with target.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(source.read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise RecipeError(
+            f"{target} exists", expected="the name of a new file", fix="Choose another name, or remove the file."
+        ) from None
+    terminal.write(f"{target}")
