@@ -19,7 +19,7 @@ _HOMES = {
     "evaluate": "tfxl.run",
     "load": "tfxl.serving.model",
     "train": "tfxl.run",
-    "trim": "tfxl.trim",
+    "trim": "tfxl.trimming",
 }
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tfxl.example import Example, Prediction
     from tfxl.run import compare, evaluate, train
     from tfxl.serving.model import Model, load
-    from tfxl.trim import trim
+    from tfxl.trimming import trim
 
 __all__ = ["Example", "Model", "Prediction", "TfxlError", "compare", "evaluate", "load", "train", "trim"]
 

@@ -1,0 +1,324 @@
+"""Trim: cuts a model's vocabulary, and the rows of its embedding table, down to what some languages need.
+
+Before fine-tuning it works on pretrained weights and writes a folder in Hugging Face's layout; after fine-tuning it
+works on a saved model and writes its next version. Before anything is written, the real networks are run on texts whose
+pieces are all kept: their answers must be equal to the last bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from tfxl import recipes, registry, settings
+from tfxl.backend import keras, tf
+from tfxl.encoders import INPUTS
+from tfxl.encoders.bert import network
+from tfxl.errors import ModelError, RecipeError, WeightsError
+from tfxl.pretrained.checkpoint import Checkpoint, LazyArrays, shapes_of, write_checkpoint
+from tfxl.pretrained.network import load as load_network
+from tfxl.pretrained.saved_model import find_version
+from tfxl.pretrained.source import open_checkpoint
+from tfxl.progress import SILENT, Progress
+from tfxl.readers import expand
+from tfxl.serving.answer import Answerer
+from tfxl.serving.export import Contents, export
+from tfxl.serving.model import Model
+from tfxl.serving.model import load as load_model
+from tfxl.text import vocabulary
+from tfxl.text.tokenizer import Tokenizer, from_files, read_json
+
+TABLE = "embeddings.word_embeddings.weight"
+RECORD = "trim.json"
+"""The record in a saved model's assets.extra."""
+OUTDATED = ("report.json", "report.html", RECORD)
+"""What was measured with the whole vocabulary."""
+PROOF_TEXTS = 48
+BATCH = 16
+Texts = Mapping[str, Sequence[str]]
+
+
+class Settings(settings.Settings):
+    """What is counted, what is kept, and where the result goes."""
+
+    output: str = ""
+    """The folder to write: a new one for pretrained weights; for a saved model a model's folder, its own if empty."""
+    texts: str = Field(min_length=1)
+    """The files that are counted, such as `reviews/{language}.csv`. Never the texts that a model is scored on."""
+    held_out: str = ""
+    """Files on which the loss is measured; the counted ones if empty, which says little."""
+    languages: tuple[str, ...] = Field(min_length=1)
+    reader: str | dict[str, Any] = "jsonl"
+    keep: vocabulary.Rules = Field(default_factory=vocabulary.Rules)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a model is; megabytes are of float32 weights, 10^6 bytes each."""
+
+    pieces: int
+    parameters: int
+
+    @property
+    def megabytes(self) -> float:
+        """Megabytes of the weights."""
+        return self.parameters * 4 / 1e6
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """What trimming did.
+
+    Attributes:
+        folder: The trimmed checkpoint, usable as `weights`, or the new version of the saved model.
+        before: Size of the whole model.
+        after: Size of the trimmed model.
+        losses: What it costs, by language.
+        held_out: Whether `losses` was measured on texts that were not counted.
+        proved: The number of texts on which both networks answered the same to the last bit.
+        rules: What was kept.
+    """
+
+    folder: Path
+    before: Size
+    after: Size
+    losses: Mapping[str, vocabulary.Loss]
+    held_out: bool
+    proved: int
+    rules: vocabulary.Rules
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the record as plain values, without the folder."""
+        sizes = {name: {**vars(size), "megabytes": size.megabytes} for name, size in self._sizes()}
+        losses = {code: {**loss._asdict(), "share": loss.share} for code, loss in self.losses.items()}
+        record = {"losses": losses, "held_out": self.held_out, "identical_texts": self.proved}
+        return {**sizes, **record, "keep": self.rules.as_toml()}
+
+    def show(self, progress: Progress) -> None:
+        """Shows the record as two tables and a line."""
+        rows = [
+            (name, f"{size.pieces:,}", f"{size.parameters:,}", f"{size.megabytes:.1f}") for name, size in self._sizes()
+        ]
+        progress.table("Trimmed vocabulary", ("", "pieces", "parameters", "megabytes"), rows)
+        costs = [(code, loss.pieces, f"{loss.share:.2%}", f"{loss.growth:.3f}") for code, loss in self.losses.items()]
+        title = f"Pieces lost, {'held-out' if self.held_out else 'counted'} texts"
+        progress.table(title, ("language", "pieces", "lost", "times as long"), costs)
+        progress.say(f"{self.proved} texts whose pieces are all kept: answers equal to the last bit")
+
+    def _sizes(self) -> list[tuple[str, Size]]:
+        return [("before", self.before), ("after", self.after)]
+
+
+def trim(
+    weights: str | Path,
+    output: str | Path = "",
+    *,
+    texts: Texts,
+    held_out: Texts | None = None,
+    rules: vocabulary.Rules | None = None,
+    progress: Progress = SILENT,
+) -> Trimmed:
+    """Trims a model to the pieces that texts use, and that rules add.
+
+    Args:
+        weights: Pretrained weights as an encoder names them, or the folder of a saved model.
+        output: The folder to write: a new one for pretrained weights, a model's folder for a saved model (its own if
+            empty).
+        texts: Texts that are counted, by language. Never those on which a model is scored.
+        held_out: Texts on which the loss is measured; the counted ones if None, which says little.
+        rules: What is kept beside single characters; every counted piece by default.
+        progress: Is told what happens and shown the tables.
+
+    Raises:
+        TfxlError: The weights or the output are wrong, or the proof failed. Nothing is written then.
+
+    Example:
+        >>> rules = Rules(scripts=("Latn", "Hans"), top=60_000)
+        >>> tfxl.trim("offline:multilingual-e5-small", "e5-de-zh", texts={"de": [...], "zh": [...]}, rules=rules)
+    """
+    rules = rules or vocabulary.Rules()
+    source = _open(weights, output)
+    progress.say(f"counting the pieces of {sum(map(len, texts.values()))} texts in {len(texts)} languages")
+    counts = vocabulary.count(source.tokenizer, chain.from_iterable(texts.values()))
+    kept = vocabulary.kept_ids(source.tokenizer, counts, **rules.model_dump())
+    tokenizer = vocabulary.trim(source.tokenizer, kept)
+    measured = vocabulary.losses(source.tokenizer, kept, held_out or texts, trimmed=tokenizer)
+    probes = _probes(source.tokenizer, kept, [*(held_out or {}).values(), *texts.values()])
+    progress.say(f"comparing both networks on {len(probes)} texts")
+    source.cut(tokenizer, kept)
+    _prove(source, tokenizer, kept, probes)
+    removed = (source.rows - len(kept)) * source.width
+    before, after = Size(source.tokenizer.size, source.parameters), Size(len(kept), source.parameters - removed)
+    found = Trimmed(Path(), before, after, measured, held_out is not None, len(probes), rules)
+    folder = source.write(tokenizer, found, progress)
+    found = dataclasses.replace(found, folder=folder)
+    found.show(progress)
+    progress.say(f"written: {folder}")
+    return found
+
+
+def trim_with_files(weights: str, *overrides: str, progress: Progress = SILENT) -> Trimmed:
+    """Trims a model to the texts of files.
+
+    Args:
+        weights: See `trim`.
+        overrides: `Settings` as `key=value`, the value in TOML, such as `keep.top=60000`.
+        progress: See `trim`.
+
+    Raises:
+        TfxlError: A setting, a file or the weights are wrong, or the proof failed. Nothing is written then.
+    """
+    chosen = settings.validate(Settings, recipes.override({}, overrides), where="")
+    texts = _read(chosen, chosen.texts)
+    held_out = _read(chosen, chosen.held_out) if chosen.held_out else None
+    return trim(weights, chosen.output, texts=texts, held_out=held_out, rules=chosen.keep, progress=progress)
+
+
+def _read(chosen: Settings, pattern: str) -> dict[str, list[str]]:
+    reader = registry.build("readers", chosen.reader)
+    found: dict[str, list[str]] = {}
+    for path, language in expand(pattern, chosen.languages, files=reader.reads_files):
+        for example in reader.read(path, language=language):
+            both = (example.text, example.second_text)
+            found.setdefault(example.language, []).extend(text for text in both if text)
+    return found
+
+
+class _Source(ABC):
+    """What is trimmed: pretrained weights or a saved model.
+
+    After `cut`, `whole` and `trimmed` are the two networks, both over the three named inputs.
+    """
+
+    tokenizer: Tokenizer
+    rows: int
+    width: int
+    parameters: int
+    whole: keras.Model
+    trimmed: keras.Model
+    error: ClassVar[type[WeightsError | ModelError]]
+
+    @abstractmethod
+    def cut(self, tokenizer: Tokenizer, kept: np.ndarray) -> None:
+        """Builds both networks."""
+
+    @abstractmethod
+    def write(self, tokenizer: Tokenizer, record: Trimmed, progress: Progress) -> Path:
+        """Writes the trimmed model: whole or not at all."""
+
+
+class _Pretrained(_Source):
+    error = WeightsError
+
+    def __init__(self, weights: str, output: str | Path) -> None:
+        self.output = Path(output)
+        if not str(output) or self.output.exists():
+            raise RecipeError(
+                f"output = {str(output)!r}" + (" exists already" if str(output) else ""),
+                expected="the folder that the trimmed weights shall make",
+                fix="Name a folder that does not exist yet.",
+            )
+        self.checkpoint = open_checkpoint(weights)
+        self.tokenizer = from_files(self.checkpoint.tokenizer_files)
+        shapes = shapes_of(self.checkpoint.arrays)
+        self.rows, self.width = shapes[TABLE]
+        self.parameters = sum(int(np.prod(shape)) for shape in shapes.values())
+
+    def cut(self, tokenizer: Tokenizer, kept: np.ndarray) -> None:
+        whole = self.checkpoint
+        config = {**whole.config, "vocab_size": len(kept), "pad_token_id": tokenizer.special.pad}
+        shapes = {**shapes_of(whole.arrays), TABLE: (len(kept), self.width)}
+        table = whole.arrays[TABLE][kept]
+        arrays = LazyArrays(shapes, lambda name: table.copy() if name == TABLE else whole.arrays[name])
+        self.result = Checkpoint(whole.name, config, arrays, tokenizer.files())
+        self.whole, self.trimmed = load_network(whole.config, whole.arrays), load_network(config, arrays)
+
+    def write(self, tokenizer: Tokenizer, record: Trimmed, progress: Progress) -> Path:
+        content = json.dumps(record.as_json(), ensure_ascii=False, indent=1).encode()
+        files = {**self.result.tokenizer_files, RECORD: content}
+        return write_checkpoint(self.output, dataclasses.replace(self.result, tokenizer_files=files))
+
+
+class _Saved(_Source):
+    error = ModelError
+
+    def __init__(self, folder: Path, output: str | Path) -> None:
+        self.model: Model = load_model(folder)
+        self.output = Path(output) if str(output) else folder.parent
+        self.whole, self.task, self.tokenizer = self.model.rebuild()
+        self.parameters = sum(int(np.prod(variable.shape)) for variable in self.whole.variables)
+        table = next(variable for variable in self.whole.variables if _is_table(variable))
+        self.rows, self.width = table.shape
+
+    def cut(self, tokenizer: Tokenizer, kept: np.ndarray) -> None:
+        contents = self.model.contents()
+        config = read_json(contents.encoder_files, "config.json")
+        config |= {"vocab_size": len(kept), "pad_token_id": tokenizer.special.pad}
+        files = {"config.json": json.dumps(config, indent=2).encode(), **tokenizer.files()}
+        others = {name: data for name, data in contents.files.items() if name not in OUTDATED}
+        self.contents: Contents = dataclasses.replace(contents, encoder_files=files, files=others)
+        self.trimmed = self.task.model(network(config), registry.build("heads", contents.head))
+        for old, new in zip(self.whole.variables, self.trimmed.variables, strict=True):
+            new.assign(tf.gather(old, kept) if _is_table(old) else old)
+
+    def write(self, tokenizer: Tokenizer, record: Trimmed, progress: Progress) -> Path:
+        content = json.dumps(record.as_json(), ensure_ascii=False, indent=1).encode()
+        contents = dataclasses.replace(self.contents, files={**self.contents.files, RECORD: content})
+        answerer = Answerer(self.trimmed, self.task, tokenizer)
+        return export(answerer, self.output, contents=contents, progress=progress)
+
+
+def _is_table(variable: tf.Variable) -> bool:
+    return "/word_embeddings/" in f"/{variable.name}"
+
+
+def _open(weights: str | Path, output: str | Path) -> _Source:
+    folder = Path(weights).expanduser()
+    version = find_version(folder) if folder.is_dir() else None
+    return _Pretrained(str(weights), output) if version is None else _Saved(version, output)
+
+
+def _probes(tokenizer: Tokenizer, kept: np.ndarray, groups: Iterable[Sequence[str]]) -> list[str]:
+    """Returns texts whose pieces are all kept, a few of each group (a language's counted or held-out texts)."""
+    fit = [vocabulary.all_kept(tokenizer, kept, group) for group in groups]
+    mixed = (text for row in zip_longest(*fit) for text in row if text is not None)
+    found = list(islice(dict.fromkeys(mixed), PROOF_TEXTS))
+    if not found:
+        raise RecipeError(
+            "of no text are all pieces kept, so nothing can be proved",
+            expected="rules that keep the pieces of at least one text",
+            fix="Lower min_count, or name more scripts.",
+        )
+    return found
+
+
+def _prove(source: _Source, tokenizer: Tokenizer, kept: np.ndarray, texts: Sequence[str]) -> None:
+    """Checks that both networks answer texts whose pieces are all kept alike, to the last bit."""
+    length = min(128, _positions(source.whole))
+    for start in range(0, len(texts), BATCH):
+        batch = tf.constant([text.encode() for text in texts[start : start + BATCH]], tf.string)
+        old, new = (one.encode(batch, max_length=length) for one in (source.tokenizer, tokenizer))
+        same_ids = np.array_equal(kept[new["input_ids"]], old["input_ids"])
+        if not same_ids or not np.array_equal(_run(source.whole, old), _run(source.trimmed, new)):
+            raise source.error(
+                f"the trimmed {'network' if same_ids else 'tokenizer'} differs on a text whose pieces are all kept",
+                expected="equal answers, to the last bit",
+                fix="Report this with the weights' name: nothing was written.",
+            )
+
+
+def _run(model: keras.Model, encoded: Mapping[str, tf.Tensor]) -> np.ndarray:
+    return model({name: encoded[name] for name in INPUTS}, training=False).numpy()
+
+
+def _positions(model: keras.Model) -> int:
+    return next(int(one.shape[0]) for one in model.variables if "position_embeddings" in one.name)
