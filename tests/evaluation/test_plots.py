@@ -62,6 +62,16 @@ def test_the_same_evaluation_gives_the_same_plot_each_time_up_to_names() -> None
     assert first == second
 
 
+def test_of_many_languages_the_worst_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "MOST_MATRICES", 2)
+    evaluation = evaluated(right=0.5)
+    right = evaluation.by("language")
+    drawn_languages = plots._confused(evaluation)
+    assert len(drawn_languages) == 2
+    others = [score.value for code, score in right.items() if code not in drawn_languages]
+    assert max(right[code].value for code in drawn_languages) <= min(others)
+
+
 def test_nothing_to_show_is_no_plot() -> None:
     many = evaluated(labels=tuple(f"intent {number}" for number in range(20)))
     assert plots.confusions(many) == ""

@@ -59,6 +59,9 @@ LONGEST_NAME = 32
 MOST_LABELS = 12
 """Confusion matrices with more labels are not drawn: their cells could not be read."""
 
+MOST_MATRICES = 24
+"""Of more languages, the confusion matrices of those with the fewest right answers are drawn."""
+
 
 def language_scores(evaluation: Evaluation, metric: str | None = None) -> str:
     """Returns bars of the score of each language with intervals, the trained languages apart, the best first."""
@@ -119,11 +122,11 @@ def _bars(
 def confusions(evaluation: Evaluation) -> str:
     """Returns each language's confusion matrix as a small multiple, in shares of the gold label's rows.
 
-    Empty where the answers are no labels, or are more labels than can be read.
+    Empty where the answers are no labels, or are more labels than can be read. At most `MOST_MATRICES` languages.
     """
     if not 2 <= len(evaluation.labels) <= MOST_LABELS:
         return ""
-    codes, size = [*evaluation.confusions], len(evaluation.labels)
+    codes, size = _confused(evaluation), len(evaluation.labels)
     columns = max(1, min(len(codes), 4 if size <= 4 else 2))
     rows = -(-len(codes) // columns)
     with _style({"axes.grid": False}):
@@ -136,6 +139,13 @@ def confusions(evaluation: Evaluation) -> str:
             axes.set_title(_short(language_of(codes[index]).label))
             axes.tick_params(labelleft=index % columns == 0, labelbottom=index + columns >= len(codes), length=0)
         return _svg(figure, "confusions")
+
+
+def _confused(evaluation: Evaluation) -> list[str]:
+    """Returns the languages whose matrices are drawn, in the evaluation's order."""
+    right = {code: np.trace(np.array(matrix)) / np.sum(matrix) for code, matrix in evaluation.confusions.items()}
+    chosen = sorted(right, key=lambda code: right[code])[:MOST_MATRICES]
+    return [code for code in evaluation.confusions if code in chosen]
 
 
 def _confusion(axes: Axes, matrix: np.ndarray, *, labels: Sequence[str]) -> None:

@@ -85,6 +85,7 @@ def render(
         groups={heading: _group_lines(evaluation, group) for group, heading in GROUPS.items()},
         hardest=_hardest(evaluation),
         plots=_plots(evaluation, comparison, history),
+        most_matrices=plots.MOST_MATRICES,
         comparison=comparison,
         p_shown=_p_shown,
         changed=_changed,
