@@ -131,7 +131,9 @@ def fit(run: Run, parts: Parts, batches: Batches, splits: Splits, *, progress: P
             model = build_model(parts)
         served = on_one_device(model, parts)
         answerer = Answerer(served, parts.task, batches.tokenizer)
-        before = score(run, parts, answerer.text, splits.test, progress=progress) if splits.test else None
+        before = None
+        if splits.test and run.evaluation.before:
+            before = score(run, parts, answerer.text, splits.test, progress=progress)
 
         def by_language() -> dict[str, float]:
             copy_weights(model, served)
@@ -371,9 +373,9 @@ def export(model: str | Path, *overrides: str, progress: Progress = SILENT) -> P
         The folder of the new version.
     """
     saved = load(model)
-    run = validate(Run, recipes.override(saved.recipe, [f'encoder.weights="{saved.folder}"', *overrides]), where="")
-    rebuilt = saved.rebuild()
-    parts = dataclasses.replace(assemble(run), task=rebuilt.task)
-    reports = saved.folder / manifest.EXTRA
-    answerer = Answerer(rebuilt.model, rebuilt.task, rebuilt.tokenizer)
-    return publish(run, parts, answerer, reports if (reports / REPORTS[0]).exists() else None, progress=progress)
+    run = validate(Run, recipes.override(saved.recipe, overrides), where="")
+    contents = dataclasses.replace(saved.contents(), run_toml=tomli_w.dumps(run.as_toml()))
+    folder = Path(run.output) / run.name
+    return exporting.export(
+        Answerer(*saved.rebuild()), folder, contents=contents, settings=run.export, progress=progress
+    )

@@ -33,6 +33,8 @@ Group = tuple[str, str]
 class Settings(base_settings.Settings):
     """How sure the intervals are, and how rows are grouped by length."""
 
+    before: bool = True
+    """Whether a run also answers the test rows before training, to show what training changed."""
     samples: int = Field(default=1000, ge=0)
     """Bootstrap samples of each interval; 0 gives no intervals."""
     confidence: float = Field(default=0.95, gt=0, lt=1)

@@ -1,0 +1,149 @@
+"""The straight path on a tiny encoder: files in, a measured and saved model out, the same again from its own recipe."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfxl import run
+from tfxl.errors import DataError, ModelError, RecipeError
+from tfxl.evaluation.record import Evaluation
+from tfxl.recipe import resolve
+from tfxl.serving.model import load
+
+TEXTS = {
+    "negative": {"en": "bad and dirty room", "zh": "房间又脏又差", "ar": "الغرفة سيئة", "hi": "कमरा गंदा था"},
+    "positive": {"en": "good and clean room", "zh": "房间又好又干净", "ar": "الغرفة جيدة", "hi": "कमरा अच्छा था"},
+}
+RECIPE = """
+name = "tiny"
+seed = 3
+[data]
+reader = {kind = "jsonl", domain = "domain"}
+train = "DATA/{language}.jsonl"
+validation = "DATA/{language}.jsonl"
+test = "DATA/{language}.jsonl"
+languages = ["en", "zh"]
+test_languages = ["en", "zh", "ar", "hi"]
+cleaners = ["unicode", "duplicates"]
+[encoder]
+kind = "tiny"
+[task]
+kind = "classification"
+labels = ["negative", "positive"]
+max_length = 32
+[training]
+epochs = 2
+batch_size = 4
+learning_rate = 0.01
+precision = "float32"
+[evaluation]
+samples = 20
+[export]
+warmup_batch_sizes = [1]
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for language in ("en", "zh", "ar", "hi"):
+        rows = [
+            {"text": f"{TEXTS[label][language]} {number}", "label": label, "domain": "hotel"}
+            for number in range(6)
+            for label in TEXTS
+        ]
+        lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        (folder / f"{language}.jsonl").write_text(lines + "\n", encoding="utf-8")
+    path = folder / "tiny.toml"
+    path.write_text(RECIPE.replace("DATA", str(folder)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(recipe, tmp_path_factory):
+    return run.train(recipe, f'output="{tmp_path_factory.mktemp("models")}"')
+
+
+def weights(model):
+    return [variable.numpy() for variable in model.rebuild().model.variables]
+
+
+def test_the_model_is_published_with_its_report(trained):
+    assert trained.folder.name == "1"
+    evaluation = Evaluation.read(trained.folder / "assets.extra" / "report.json")
+    assert list(evaluation.by("language")) == ["en", "zh", "ar", "hi"]
+    assert evaluation.trained_languages == ("en", "zh")
+    assert evaluation.transfer_gap is not None
+    training = trained.folder.parent / "training"
+    assert (training / "report.html").exists()
+    assert list(training.rglob("events.out.tfevents.*"))
+
+
+def test_the_saved_recipe_repeats_the_run_bit_for_bit(trained, tmp_path):
+    again = run.train(trained.folder / "assets.extra" / "run.toml", f'output="{tmp_path}"')
+    for one, other in zip(weights(trained), weights(again), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_another_seed_is_another_run(trained, recipe, tmp_path):
+    other = run.train(recipe, f'output="{tmp_path}"', "seed=4", "training.epochs=1", 'data.test=""')
+    assert any((one != two).any() for one, two in zip(weights(trained), weights(other), strict=True))
+
+
+def test_evaluate_scores_the_saved_model_as_training_did(trained):
+    again = run.evaluate(trained.folder)
+    first = Evaluation.read(trained.folder / "assets.extra" / "report.json")
+    assert [str(score) for score in again.scores] == [str(score) for score in first.scores]
+    assert (trained.folder.parent / "training" / "evaluation-1" / "report.html").exists()
+
+
+def test_compare_takes_models_and_reports(trained):
+    comparison = run.compare(trained.folder, trained.folder.parent / "training" / "report.json")
+    assert comparison.overall.value == 0
+
+
+def test_export_again_for_tokens_only(trained, tmp_path):
+    folder = run.export(trained.folder, "export.tokens_only=true", f'output="{tmp_path}"')
+    texts = ["good and clean room", "房间又脏又差"]
+    again = load(folder)
+    assert set(again.signatures) == {"serving_default", "tokens"}
+    assert "input_ids" in again.manifest.signatures["serving_default"]["inputs"]
+    for one, other in zip(trained.predict(texts), again.predict(texts), strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-6)
+
+
+def test_training_goes_on_from_a_saved_model(trained, recipe, tmp_path):
+    model = run.train(
+        recipe,
+        "encoder.kind=bert",
+        f'encoder.weights="{trained.folder}"',
+        f'output="{tmp_path}"',
+        "training.epochs=1",
+    )
+    assert model.predict(["good and clean room"])[0].label in model.labels
+
+
+@pytest.mark.parametrize(
+    ("override", "error"),
+    [
+        ("task.labels=['negative', 'neutral']", DataError),
+        ("data.languages=['en', 'fr']", DataError),
+        ("training.epoch=3", RecipeError),
+        ("tuner.kind=lorra", RecipeError),
+        ("output='FILE/models'", ModelError),
+    ],
+)
+def test_what_is_wrong_is_found_before_anything_is_written(recipe, tmp_path, override, error):
+    (tmp_path / "file").touch()
+    output = f'output="{tmp_path / "models"}"'
+    with pytest.raises(error):
+        run.train(recipe, output, override.replace("FILE", str(tmp_path / "file")))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_defaults_are_written_out(recipe):
+    resolved = resolve(recipe).as_toml()
+    assert resolved["training"]["weight_decay"] == 0.01
+    assert resolved["tuner"] == {"kind": "full"}
