@@ -6,6 +6,7 @@ lists are there at once.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal's encoding lacks is written as its number
+        sys.stdout.reconfigure(errors="backslashreplace")
     command = typer.main.get_command(app)
     failures.check_verb(words, sorted(getattr(command, "commands", {})))
     try:

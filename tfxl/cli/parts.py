@@ -59,7 +59,7 @@ def describe_drawer(drawer: str) -> Iterator[str]:
 
 
 def describe(thing: str) -> tuple[str, list[Setting]]:
-    """Returns what a part (`tasks.classification`) or a section of a recipe (`training`) is, and its settings.
+    """Returns what a part (`tasks.classification`) or a section of a recipe (`training`) is for, and its settings.
 
     Raises:
         RecipeError: There is no such thing.
@@ -73,30 +73,38 @@ def describe(thing: str) -> tuple[str, list[Setting]]:
     sections = _sections()
     if thing in sections:
         return inspect.getdoc(sections[thing]) or thing, settings_of(sections[thing])
+    raise _no_such_thing(thing, list(sections))
+
+
+def _no_such_thing(thing: str, sections: list[str]) -> RecipeError:
     parts = [f"{drawer}.{kind}" for drawer in drawers() for kind in registry.names(drawer)]
-    known = f"a recipe ({', '.join(recipes.names())}), a section ({', '.join(sections)})"
-    raise RecipeError(
+    of_drawer = next((drawer for drawer in drawers() if thing in (drawer, drawer.removesuffix("s"))), "tasks")
+    return RecipeError(
         f"show {thing}",
-        expected=f"{known}, or a part such as tasks.classification",
-        fix=f"{did_you_mean(thing, [*sections, *parts])}Name one of these (tfxl list tasks shows parts).",
+        expected=f"a recipe ({', '.join(recipes.names())}), a section ({', '.join(sections)}), or a part ({parts[0]})",
+        fix=f"{did_you_mean(thing, [*sections, *parts])}tfxl list {of_drawer} shows the parts of a drawer.",
     )
 
 
 def _sections() -> dict[str, type[Settings]]:
-    """Returns the settings of the sections of a recipe that are no parts."""
-    from tfxl.run import Run
+    """Returns the settings of the sections of a recipe that are no parts, and those of `trim`."""
+    from tfxl import trimming
+    from tfxl.recipe import Run
 
-    fields = {name: field.annotation for name, field in Run.model_fields.items()}
+    fields = {name: field.annotation for name, field in Run.model_fields.items()} | {"trim": trimming.Settings}
     return {name: kind for name, kind in fields.items() if isinstance(kind, type) and issubclass(kind, Settings)}
 
 
 def settings_of(model: type[Settings]) -> list[Setting]:
     """Returns the settings of a part or of a recipe's section, in the order in which they are declared."""
-    meanings = _meanings(model)
-    return [
-        Setting(name, _type(field), _default(field), meanings.get(name, ""))
-        for name, field in model.model_fields.items()
-    ]
+    meanings, found = _meanings(model), list[Setting]()
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Settings):
+            found += [setting._replace(name=f"{name}.{setting.name}") for setting in settings_of(inner)]
+        else:
+            found.append(Setting(name, _type(field), _default(field), meanings.get(name, "")))
+    return found
 
 
 def _type(field: FieldInfo) -> str:
@@ -129,7 +137,7 @@ def _default(field: FieldInfo) -> str:
         return "must be set"
     if value is None:
         return "not set"
-    return json.dumps(value.as_toml() if isinstance(value, Settings) else plain(value), ensure_ascii=False)
+    return json.dumps(plain(value), ensure_ascii=False)
 
 
 def _meanings(model: type[Settings]) -> dict[str, str]:

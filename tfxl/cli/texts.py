@@ -50,7 +50,7 @@ class Predictor(Protocol):
 def from_arguments(texts: Sequence[str], *, pairs: bool) -> Iterator[Row]:
     """Yields the texts of a command line; where the model reads pairs, they go two by two."""
     if not pairs:
-        yield from (Row(text, error=_unreadable(text)) for text in texts)
+        yield from map(_argument, texts)
         return
     if len(texts) % 2:
         raise DataError(
@@ -59,7 +59,7 @@ def from_arguments(texts: Sequence[str], *, pairs: bool) -> Iterator[Row]:
             fix="Add the missing text.",
         )
     for text, second in zip(texts[::2], texts[1::2], strict=True):
-        yield Row(text, second, error=_unreadable(text + second))
+        yield _argument(text, second)
 
 
 def from_lines(stream: BinaryIO, *, pairs: bool) -> Iterator[Row]:
@@ -121,13 +121,12 @@ def _line(text: str, number: int, problem: str, *, pairs: bool) -> Row:
     return Row(first, second, error="" if tab else f"line {number}: no tab between a text and its second text")
 
 
-def _unreadable(text: str) -> str:
-    """What is wrong with an argument: bytes that are not UTF-8 arrive as lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "not UTF-8"
-    return ""
+def _argument(text: str, second_text: str | None = None) -> Row:
+    """Returns a row of an argument; bytes in it that are not UTF-8 arrived as lone surrogates."""
+    shown = [
+        given and given.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for given in (text, second_text)
+    ]
+    return Row(shown[0] or "", shown[1], error="" if shown == [text, second_text] else "not UTF-8")
 
 
 def as_they_come(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -147,6 +147,25 @@ def export(model: ModelFolder, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def trim(
+    weights: Annotated[
+        str, typer.Argument(metavar="WEIGHTS", help="Weights as encoder.weights names them, or a MODEL.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE", show_default=False, help="Settings, such as output=FOLDER (tfxl show trim)."
+        ),
+    ] = None,
+) -> None:
+    """Cut a vocabulary down to what some languages need, and prove that nothing else changed."""
+    terminal.load_tensorflow()
+    from tfxl import trimming
+
+    terminal.write(f"{trimming.trim_with_files(weights, *overrides or [], progress=terminal.progress()).folder}")
+
+
+@app.command()
 def compare(
     model: ModelFolder, other: Annotated[str, typer.Argument(metavar="OTHER", help="The model to compare with.")]
 ) -> None:
