@@ -153,6 +153,7 @@ class WordPiece(Tokenizer):
 
     def _normalise(self, texts: tf.Tensor) -> tf.Tensor:
         """Drops what is not text, lower-cases and takes accents off, as the original does."""
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")  # what is not UTF-8 becomes U+FFFD
         texts = tf.strings.regex_replace(texts, NO_TEXT, "")
         if self.lower_case:
             # The last sigma of a word has a small letter of its own, which the library does not use.
