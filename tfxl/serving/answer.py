@@ -54,6 +54,8 @@ class Answerer(tf.Module):
         rows = {name: _rows(model, name) for name in ("position_embeddings", "token_type_embeddings")}
         self.parts = _Parts(model, task, tokenizer, rows["position_embeddings"], rows["token_type_embeddings"])
         tokens = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
+        # The functions call each other instead of each holding a copy of the network and of the tokenizer's model.
+        self._network = tf.function(self._logits, input_signature=[tokens])
         self.functions = {"tokens": tf.function(self._tokens, input_signature=[tokens])}
         if not reads_text:
             return
@@ -78,7 +80,9 @@ class Answerer(tf.Module):
 
     def layer_by_layer(self, **texts: Any) -> Tensors:
         """Answers raw texts like `text` but with the Keras model run eagerly: what an export is compared with."""
-        return self._text({name: tf.convert_to_tensor(value, tf.string) for name, value in texts.items()})
+        batch = {name: tf.convert_to_tensor(value, tf.string) for name, value in texts.items()}
+        encoded = encode(batch, self.parts.task, self.parts.tokenizer)
+        return self.parts.task.decode(self._logits(encoded), encoded)
 
     def signatures(self) -> dict[str, Any]:
         """Returns what a SavedModel offers, by name: `serving_default`, and `tokens` and `classify` beside `text`."""
@@ -108,12 +112,15 @@ class Answerer(tf.Module):
 
     def _classify(self, batch: Tensors) -> Tensors:
         features = {name: tf.io.FixedLenFeature([], tf.string) for name in self.parts.task.text_inputs}
-        answer = self._text(tf.io.parse_example(batch["inputs"], features))
+        answer = self.functions["text"](tf.io.parse_example(batch["inputs"], features))
         return {"classes": answer["labels"], "scores": answer["scores"]}
 
     def _answer(self, encoded: Tensors) -> Tensors:
-        logits = self.parts.model({name: encoded[name] for name in INPUTS}, training=False)
+        logits = self._network({name: encoded[name] for name in INPUTS})
         return self.parts.task.decode(logits, encoded)
+
+    def _logits(self, encoded: Tensors) -> tf.Tensor:
+        return self.parts.model({name: encoded[name] for name in INPUTS}, training=False)
 
     def _checks(self, batch: Tensors) -> list[tf.Operation]:
         """What is wrong with tokens and would not be refused by the model itself, or not in words."""

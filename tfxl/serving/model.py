@@ -96,7 +96,7 @@ class Model:
                 expected=" and ".join(self.task.text_inputs),
                 fix="Give second_texts if and only if the model was trained on pairs.",
             )
-        return answer.predict(self._answers, self.task, given, batch_size=batch_size, progress=progress)
+        return answer.predict(self.text, self.task, given, batch_size=batch_size, progress=progress)
 
     def contents(self) -> Contents:
         """Returns what stands beside the SavedModel, for exporting the rebuilt model again."""
@@ -121,7 +121,8 @@ class Model:
         from tfxl.text.tokenizer import read_json
 
         head = registry.build("heads", self.manifest.head)
-        model = self.task.model(network(read_json(self._encoder_files, "config.json")), head)
+        with tf.variable_creator_scope(_zeros):
+            model = self.task.model(network(read_json(self._encoder_files, "config.json")), head)
         saved = zip(self.manifest.variables, self._saved.model_variables, strict=True)
         _assign(model, [(entry.name, variable) for entry, variable in saved], where=self.folder)
         return Rebuilt(model, self.task, self.tokenizer)
@@ -137,8 +138,8 @@ class Model:
         return {path.name: path.read_bytes() for path in sorted(folder.glob("*"))}
 
     @property
-    def _answers(self) -> Callable[..., Mapping[str, tf.Tensor]]:
-        """The text signature; a model that was exported for tokens only encodes the texts here."""
+    def text(self) -> Callable[..., Mapping[str, tf.Tensor]]:
+        """The function of raw texts; for a model that was exported for tokens only, the texts are encoded here."""
         function = self.signatures["serving_default"]
         if "input_ids" not in self.manifest.signatures["serving_default"]["inputs"]:
             return function
@@ -192,6 +193,14 @@ def find(path: str | Path) -> Path:
         return path
     found = publish.versions(path)
     return path / str(found[-1]) if found else path
+
+
+def _zeros(next_creator: Any, **arguments: Any) -> Any:
+    """Creates a variable as zeros: drawing 100 million random numbers only to overwrite them takes seconds."""
+    shape, dtype = arguments.get("shape"), arguments.get("dtype")
+    if shape is not None and dtype is not None:
+        arguments["initial_value"] = lambda: tf.zeros(shape, dtype)
+    return next_creator(**arguments)
 
 
 def _assign(model: keras.Model, saved: Sequence[tuple[str, Any]], *, where: Path) -> None:
