@@ -161,8 +161,8 @@ def _from_torch(arrays: Iterable[str], family: Family, where: str) -> dict[str, 
 
 
 def _from_variables(arrays: Iterable[str]) -> dict[str, str]:
-    names = {source: torch_name(source) for source in arrays}
-    return {name: source for source, name in names.items() if name is not None}
+    """What is inside TFBertModel but not in the table (an adapter) keeps its name, and is then listed as left over."""
+    return {torch_name(source) or source: source for source in arrays if is_of_encoder(source)}
 
 
 def _no_encoder(where: str, names: Iterable[str]) -> WeightsError:
@@ -171,6 +171,11 @@ def _no_encoder(where: str, names: Iterable[str]) -> WeightsError:
         expected=f"a tensor whose name ends in {_ANCHOR}",
         fix="Choose the weights of a BERT encoder.",
     )
+
+
+def is_of_encoder(variable: str) -> bool:
+    """Whether a variable's name lies inside TFBertModel."""
+    return _VARIABLE.search(variable) is not None
 
 
 def torch_name(variable: str) -> str | None:

@@ -12,7 +12,7 @@ from tfxl.errors import WeightsError
 from tfxl.pretrained.checkpoint import Checkpoint
 from tfxl.pretrained.folder import TOKENIZER_FILES, WEIGHTS_FILES, open_folder, shard_names
 
-NAME = re.compile(r"^[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?$")
+NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
 """`owner/name` or `name`, and optionally `@` and a branch, a tag or a commit."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from tfxl.backend import tf
 from tfxl.errors import WeightsError
 from tfxl.pretrained import families
-from tfxl.pretrained.checkpoint import Checkpoint, LazyArrays, damage_reported
+from tfxl.pretrained.checkpoint import Checkpoint, LazyArrays, Shape, damage_reported
 from tfxl.pretrained.configuration import check_config, parse_json
 
 EXTRA = Path("assets.extra")
@@ -19,9 +20,16 @@ MANIFEST = EXTRA / "manifest.json"
 ENCODER = EXTRA / "encoder"
 
 
-def is_saved_model(folder: Path) -> bool:
-    """Whether a folder is a version of a model that tfxl saved."""
-    return (folder / MANIFEST).is_file()
+KEY = "model_variables/{}/.ATTRIBUTES/VARIABLE_VALUE"
+"""The key of a model's variable in the checkpoint, by its number in the manifest."""
+
+
+def find_version(folder: Path) -> Path | None:
+    """Returns the version that a folder is, or the newest one in it; None if it holds no model that tfxl saved."""
+    if (folder / MANIFEST).is_file():
+        return folder
+    versions = [path for path in folder.iterdir() if path.name.isdecimal() and (path / MANIFEST).is_file()]
+    return max(versions, key=lambda path: int(path.name), default=None)
 
 
 def open_saved_model(folder: Path) -> Checkpoint:
@@ -31,22 +39,17 @@ def open_saved_model(folder: Path) -> Checkpoint:
         WeightsError: A file is missing, damaged or not the one that was saved.
     """
     where = str(folder)
-    manifest = parse_json((folder / MANIFEST).read_bytes(), where=f"{where}/{MANIFEST}")
     with damage_reported(folder / MANIFEST):
+        manifest = parse_json((folder / MANIFEST).read_bytes(), where=f"{where}/{MANIFEST}")
         digests = {name: entry["sha256"] for name, entry in manifest["files"].items()}
-        variables = {variable["name"]: tuple(variable["shape"]) for variable in manifest["variables"]}
-        keys = {name: _KEY.format(number) for number, name in enumerate(variables)}
-        if len(variables) != len(manifest["variables"]):
-            raise ValueError("two variables have one name")
+        shapes = [(str(variable["name"]), tuple(variable["shape"])) for variable in manifest["variables"]]
     files = _encoder_files(folder, digests)
     _check_variables(folder, digests)
-    config = check_config(parse_json(files.pop("config.json"), where=f"{where}/{ENCODER}"), where=f"{where}/{ENCODER}")
-    arrays = families.canonical(_arrays(folder, variables, keys), families.FAMILIES["bert"], where=where)
+    place = f"{where}/{ENCODER.as_posix()}/config.json"
+    config = check_config(parse_json(files.pop("config.json"), where=place), where=place)
+    arrays = families.canonical(_arrays(folder, shapes), families.FAMILIES["bert"], where=where)
     families.check_shapes(config, arrays.shapes, where=where)
     return Checkpoint(where, config, arrays, files)
-
-
-_KEY = "model_variables/{}/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def _encoder_files(folder: Path, digests: dict[str, Any]) -> dict[str, bytes]:
@@ -82,16 +85,26 @@ def _changed(folder: Path, name: str) -> WeightsError:
     )
 
 
-def _arrays(folder: Path, variables: dict[str, tuple[int, ...]], keys: dict[str, str]) -> LazyArrays:
+def _arrays(folder: Path, variables: list[tuple[str, Shape]]) -> LazyArrays:
     path = folder / "variables" / "variables"
+    keys: dict[str, str] = {}
     with damage_reported(path):
         reader = tf.train.load_checkpoint(str(path))
-        for name, shape in variables.items():
-            if tuple(reader.get_variable_to_shape_map()[keys[name]]) != shape:
-                raise ValueError(f"{name} does not have the shape {list(shape)}")
+        stored = reader.get_variable_to_shape_map()
+        for number, (name, shape) in enumerate(variables):
+            if families.is_of_encoder(name):
+                keys[_once(name, keys)] = KEY.format(number)
+                if tuple(stored[keys[name]]) != shape:
+                    raise ValueError(f"{name} does not have the shape {list(shape)}")
 
     def read(name: str) -> np.ndarray:
         with damage_reported(path):
             return np.asarray(reader.get_tensor(keys[name]), np.float32)
 
-    return LazyArrays(variables, read)
+    return LazyArrays({name: shape for name, shape in variables if name in keys}, read)
+
+
+def _once(name: str, names: Container[str]) -> str:
+    if name in names:
+        raise ValueError(f"two variables are called {name}")
+    return name

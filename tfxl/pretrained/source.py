@@ -8,7 +8,7 @@ from tfxl.errors import WeightsError
 from tfxl.pretrained.checkpoint import Checkpoint, write_checkpoint
 from tfxl.pretrained.folder import open_folder
 from tfxl.pretrained.offline import PREFIX, SOURCES, open_offline
-from tfxl.pretrained.saved_model import is_saved_model, open_saved_model
+from tfxl.pretrained.saved_model import find_version, open_saved_model
 
 __all__ = ["Checkpoint", "open_checkpoint", "write_checkpoint"]
 
@@ -29,17 +29,18 @@ def open_checkpoint(weights: str) -> Checkpoint:
     folder = Path(weights).expanduser()
     try:
         is_folder = folder.is_dir()
-    except ValueError:  # a NUL in the name
+    except (ValueError, OSError):  # a NUL in the name, or a name too long
         is_folder = False
-    if is_folder:
-        return open_saved_model(folder) if is_saved_model(folder) else open_folder(folder)
-    return _from_hub(weights)
+    if not is_folder:
+        return _from_hub(weights)
+    version = find_version(folder)
+    return open_folder(folder) if version is None else open_saved_model(version)
 
 
 def _from_hub(weights: str) -> Checkpoint:
     from tfxl.pretrained import hub  # a second to import, and needed only here
 
-    if weights.startswith((".", "/", "~")) or not hub.NAME.match(weights):
+    if weights.startswith((".", "/", "~")) or not hub.NAME.fullmatch(weights):
         raise WeightsError(
             f"weights = {weights[:200]!r}: there is no such folder",
             expected=f"a folder, a Hub name such as intfloat/multilingual-e5-small, or {PREFIX}{next(iter(SOURCES))}",

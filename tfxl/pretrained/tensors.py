@@ -46,7 +46,7 @@ def _safetensor(path: Path, start: int, shape: tuple[int, ...], dtype: Any) -> R
         array = aligned(shape, dtype)
         with path.open("rb") as file:
             file.seek(start)
-            if file.readinto(array.view(np.uint8).reshape(-1).data) != array.nbytes:
+            if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
                 raise EOFError(f"{path.name} ends too early")
         return array.astype(np.float32, copy=False)
 
