@@ -10,7 +10,7 @@ import numpy as np
 
 from tfxl.backend import keras, tf
 from tfxl.encoders import INPUTS
-from tfxl.errors import ModelError
+from tfxl.errors import ModelError, RecipeError
 from tfxl.example import Prediction
 from tfxl.progress import SILENT, Progress
 from tfxl.tasks import Task, Tensors
@@ -43,6 +43,9 @@ class Answerer(tf.Module):
         tokenizer: The encoder's tokenizer.
         reads_text: False leaves out whatever needs tensorflow_text's ops: `tokens` is then the only function.
 
+    Raises:
+        RecipeError: The task reads longer texts than the encoder has positions for.
+
     Example:
         >>> answerer = Answerer(model, task, tokenizer)
         >>> answerer.text(text=["Das Zimmer war sauber."])["label"]
@@ -59,6 +62,7 @@ class Answerer(tf.Module):
         self.functions = {"tokens": tf.function(self._tokens, input_signature=[tokens])}
         if not reads_text:
             return
+        _check_length(task, rows["position_embeddings"])
         self.tokenizer = tokenizer
         texts = {name: tf.TensorSpec([None], tf.string, name=name) for name in task.text_inputs}
         self.functions["text"] = tf.function(self._text, input_signature=[texts])
@@ -153,6 +157,15 @@ def encode(batch: Tensors, task: Task, tokenizer: Tokenizer) -> Tensors:
     batch, cut = _cleaned(batch)
     encoded = task.encode(batch, tokenizer)
     return {**encoded, "truncated": encoded["truncated"] | cut}
+
+
+def _check_length(task: Task, most: int | None) -> None:
+    if most is not None and task.settings.max_length > most:
+        raise RecipeError(
+            f"task.max_length = {task.settings.max_length} with an encoder of {most} positions",
+            expected=f"a number up to {most}",
+            fix=f"Set task.max_length to {most} or less; longer texts are cut.",
+        )
 
 
 def _rows(model: keras.Model, embedding: str) -> int | None:
