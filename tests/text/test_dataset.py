@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tfxl.encoders.tiny import Tiny
 
+from tfxl.encoders.tiny import Tiny
 from tfxl.example import Example
 from tfxl.tasks.classification import Classification
 from tfxl.text.dataset import Batches, Rows, StaticShapes, cut, draw
