@@ -335,7 +335,7 @@ def evaluate(model: str | Path, *overrides: str, progress: Progress = SILENT) ->
             "data.test is not set", expected="a file to measure the model on", fix='Add data.test="PATH".'
         )
     test = load_split(run, parts, run.data.test, run.data.test_languages or run.data.languages, progress=progress)
-    evaluation = score(run, parts, saved.signatures["serving_default"], test, progress=progress)
+    evaluation = score(run, parts, saved.text, test, progress=progress)
     show(evaluation, progress)
     folder = saved.folder.parent / TRAINING / f"evaluation-{saved.folder.name}"
     write_report(run, evaluation, folder)
