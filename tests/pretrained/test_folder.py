@@ -132,6 +132,14 @@ def test_hdf5_that_reads_another_file_is_refused(tmp_path):
         open_folder(folder)
 
 
+def test_hdf5_names_that_are_no_text_are_refused(tmp_path):
+    folder = write_folder(tmp_path, None)
+    with h5py.File(folder / "tf_model.h5", "w") as file:
+        file.create_dataset(b"bert/\xff", (4,), "f4")
+    with pytest.raises(WeightsError, match="no name of a tensor"):
+        open_folder(folder)
+
+
 def test_truncated_safetensors(tmp_path):
     folder = write_folder(tmp_path, arrays())
     content = (folder / "model.safetensors").read_bytes()

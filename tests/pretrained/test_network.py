@@ -88,6 +88,14 @@ def test_wrong_arrays_are_refused_before_anything_is_built():
         load(CONFIG, {name: array for name, array in arrays().items() if "LayerNorm" not in name})
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(value):
+    broken = arrays()
+    broken["encoder.layer.1.output.dense.weight"][3, 2] = value
+    with pytest.raises(WeightsError, match=r"encoder\.layer\.1\.output\.dense\.weight holds"):
+        load(CONFIG, broken)
+
+
 def test_a_step_of_fit_moves_every_weight_that_the_loss_depends_on():
     model = load(CONFIG, arrays())
     model.compile(optimizer=keras.optimizers.legacy.SGD(1.0), loss="mse")

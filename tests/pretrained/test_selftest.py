@@ -12,6 +12,7 @@ from tfxl.errors import WeightsError
 from tfxl.pretrained import selftest
 from tfxl.pretrained.families import expected_shapes
 from tfxl.pretrained.selftest import PROBES, check
+from tfxl.pretrained.unigram import unigram_model
 from tfxl.text.tokenizer import from_files
 
 ENGLISH = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "room", "was", "clean", "and", "food", "good", "##s"]
@@ -45,6 +46,15 @@ def test_an_english_vocabulary_loads_with_a_remark():
     assert report.unknown["Latin"] == 0
     assert report.unknown["Thai"] == 1
     assert report.remarks == (f"The vocabulary cannot read these scripts: {', '.join(p.script for p in PROBES[1:])}.",)
+
+
+def test_unknown_words_count_by_their_length():
+    """SentencePiece makes two pieces of an unknown word: the space before it, which it knows, and the rest."""
+    words = sorted({f"▁{word}" for word in PROBES[0].text.split()})
+    model = unigram_model(["▁", *words], [-1.0] * (1 + len(words)))
+    report = run(from_files({"sentencepiece.bpe.model": model}))
+    assert report.unknown["Latin"] == 0
+    assert min(report.unknown[probe.script] for probe in PROBES[1:]) > 0.8
 
 
 def test_a_tokenizer_that_reads_nothing_is_an_error():

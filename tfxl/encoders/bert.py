@@ -69,7 +69,9 @@ class Bert(Encoder):
         tokenizer = from_files(checkpoint.tokenizer_files)
         report = selftest.check(checkpoint.config, checkpoint.arrays, tokenizer, where=checkpoint.name)
         for remark in report.remarks:
-            warnings.warn(f"{checkpoint.name}: {remark}", stacklevel=3)
+            warnings.warn(
+                f"{checkpoint.name}: {remark}", stacklevel=4
+            )  # past cached_property, to the caller of a method
         return checkpoint, tokenizer, report
 
     @property

@@ -56,7 +56,7 @@ def load(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> keras.M
         arrays: Arrays in PyTorch's names and layout; lazy ones are read one at a time. A pooler is passed over.
 
     Raises:
-        WeightsError: The configuration is wrong, or the arrays do not fit it.
+        WeightsError: The configuration is wrong, or the arrays do not fit it or hold NaN.
     """
     values = check_config(config, where="the encoder's configuration")
     families.check_shapes(values, shapes_of(arrays), where="the weights")
@@ -68,7 +68,9 @@ def load(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> keras.M
         if name is not None:
             filled.add(name)
             # A function: a distribution strategy calls it when, and where, it needs the value.
-            arguments["initial_value"] = lambda: _tensor(families.as_variable(name, arrays[name]), private)
+            arguments["initial_value"] = lambda: _tensor(
+                families.as_variable(name, _finite(name, arrays[name])), private
+            )
         return next_creator(**arguments)
 
     with tf.variable_creator_scope(fill):
@@ -81,6 +83,16 @@ def load(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> keras.M
             fix='pip install "transformers>=4.57,<5"',
         )
     return model
+
+
+def _finite(name: str, array: np.ndarray) -> np.ndarray:
+    if not np.isfinite(array.sum()):  # a sum needs no second array, and one NaN or infinity shows in it
+        raise WeightsError(
+            f"{name} holds values that are not finite, or far too large",
+            expected="ordinary weights",
+            fix="Fetch the weights again; if the original has them too, its training failed.",
+        )
+    return array
 
 
 def _tensor(array: np.ndarray, private: bool) -> tf.Tensor:

@@ -45,7 +45,7 @@ PROBES = (
     Probe("Hangul", "방이 깨끗하고 음식이 맛있었어요", 0xAC00, 0xD7A3),
 )
 COLLAPSED = 0.5
-"""From this share of unknown pieces on a text is not read."""
+"""From this share of unknown bytes on a text is not read."""
 ENOUGH_PIECES = 300
 """A vocabulary with so many pieces of a script was made to read it."""
 
@@ -55,7 +55,7 @@ class Report:
     """What the self-test found that is no error.
 
     Attributes:
-        unknown: Share of unknown pieces in a short text, by script.
+        unknown: Share of a short text's bytes that became unknown pieces, by script.
         remarks: What a person should know, each a sentence.
     """
 
@@ -136,12 +136,12 @@ def _check_pair(config: Mapping[str, Any], tokenizer: Tokenizer, where: str) -> 
 
 
 def _unknown_shares(tokenizer: Tokenizer) -> dict[str, float]:
-    ids = tokenizer.pieces(tf.constant([probe.text for probe in PROBES])).to_list()
-    unknown = tokenizer.special.unknown
-    return {
-        probe.script: sum(id == unknown for id in row) / len(row) if row else 1.0
-        for probe, row in zip(PROBES, ids, strict=True)
-    }
+    """Counts bytes, not pieces: SentencePiece makes one unknown piece of a whole word, and a known one of its space."""
+    ids, starts, ends = tokenizer.pieces_with_offsets(tf.constant([probe.text for probe in PROBES]))
+    lengths = tf.cast(ends - starts, tf.float32)
+    unknown = tf.cast(ids == tokenizer.special.unknown, tf.float32) * lengths
+    shares = tf.reduce_sum(unknown, axis=1) / tf.maximum(tf.reduce_sum(lengths, axis=1), 1)
+    return {probe.script: float(share) for probe, share in zip(PROBES, shares.numpy(), strict=True)}
 
 
 def _check_unread(unread: list[Probe], tokenizer: Tokenizer, where: str) -> None:

@@ -73,6 +73,8 @@ def read_hdf5(path: Path) -> dict[str, tuple[tuple[int, ...], Reader]]:
             return
         if item.external or item.is_virtual:
             raise ValueError(f"{name} keeps its data in another file")
+        if not isinstance(name, str):  # h5py gives names that are no UTF-8 as bytes
+            raise ValueError(f"{name!r} is no name of a tensor")
         found[name] = (tuple(item.shape), _hdf5(path, name))
 
     with h5py.File(path, "r") as file:
