@@ -18,6 +18,8 @@ class Example:
         text: The text, or the first of a pair.
         second_text: The second text of a pair.
         label: The gold answer in the form that the task expects (a label's name for classification); None if unknown.
+        words: The words of the text, for data whose labels belong to words; empty otherwise.
+        choices: The answers to choose from, for tasks that choose one of them; empty otherwise.
         language: A BCP 47 tag such as `zh` or `pt-BR`.
         domain: Where the text comes from, such as `hotel`; empty if unknown.
         id: The row's name in its source; a reader gives it file and line if the source has none.
@@ -26,21 +28,50 @@ class Example:
     text: str
     second_text: str | None = None
     label: Any = None
+    words: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     language: str = UNKNOWN_LANGUAGE
     domain: str = ""
     id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """A finished answer.
+class Span:
+    """A part of a text, with what was found out about it.
 
     Attributes:
-        label: The label with the highest score.
+        text: The part itself, as it stands in the original text.
+        start: Its first character in the text.
+        end: The character after its last one.
+        start_byte: Its first byte in the UTF-8 text.
+        end_byte: The byte after its last one.
+        label: What it is, such as `PER`; empty where the task does not say.
+        score: A score between 0 and 1.
+    """
+
+    text: str
+    start: int
+    end: int
+    start_byte: int
+    end_byte: int
+    label: str = ""
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A finished answer; the task says which of the fields it fills.
+
+    Attributes:
+        label: The label (or choice) with the highest score; for a question, the text of the answer.
         scores: A score between 0 and 1 for each label.
+        labels: All labels that apply, for tasks that give several.
+        spans: Parts of the text, in their order; for a question, the best answers, the best one first.
         truncated: Whether the text was longer than the model reads.
     """
 
-    label: str
+    label: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    spans: tuple[Span, ...] = ()
     truncated: bool = False

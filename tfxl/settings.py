@@ -21,18 +21,19 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _arrays_are_tuples(cls, values: Any) -> Any:
-        return _tuples(values)
+        return tuples(values)
 
     def as_toml(self) -> dict[str, Any]:
         """Returns the settings as TOML values; settings that are None are left out."""
         return plain(self.model_dump(exclude_none=True))
 
 
-def _tuples(value: Any) -> Any:
+def tuples(value: Any) -> Any:
+    """Returns `value` with lists as tuples, inside tables too."""
     if isinstance(value, list | tuple):
-        return tuple(_tuples(item) for item in value)
+        return tuple(tuples(item) for item in value)
     if isinstance(value, Mapping):
-        return {key: _tuples(item) for key, item in value.items()}
+        return {key: tuples(item) for key, item in value.items()}
     return value
 
 

@@ -41,11 +41,12 @@ def test_rows_come_back_as_they_were(tmp_path):
         Example("e\u0301 👩‍👩‍👧 \x00\n", second_text="第二", label="a", language="zh", domain="hotel", id="1"),
         Example("", label=None),
         Example("lone surrogate \ud800"),
+        Example("两 个", label=("B-X", "O"), words=("两", "个"), choices=("a", "b"), language="zh"),
     ]
     rows = Rows.write(iter(written), tmp_path / "rows", group=lambda example: (example.language,))
-    assert len(rows) == 3
-    assert rows[[2, 0, 1]] == [written[2], written[0], written[1]]
-    assert rows.counts() == {("zh",): 1, ("und",): 2}
+    assert len(rows) == 4
+    assert rows[[2, 0, 1, 3]] == [written[2], written[0], written[1], written[3]]
+    assert rows.counts() == {("zh",): 2, ("und",): 2}
 
 
 @settings(max_examples=60, deadline=None)

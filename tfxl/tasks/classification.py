@@ -116,7 +116,8 @@ class Classification(Task):
         """Returns one row of `decode` as a record."""
         names = [name.decode() for name in answer["labels"]]
         scores = {name: float(score) for name, score in zip(names, answer["scores"], strict=True)}
-        return Prediction(answer["label"].decode(), scores, bool(answer.get("truncated", False)))
+        truncated = bool(answer.get("truncated", False))
+        return Prediction(answer["label"].decode(), scores, truncated=truncated)
 
     def gold(self, example: Example) -> str:
         """Returns the served name of the example's label."""

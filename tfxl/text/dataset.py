@@ -18,6 +18,7 @@ import numpy as np
 
 from tfxl.backend import tf
 from tfxl.example import Example
+from tfxl.settings import tuples
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 MEASURE_ROWS = 256
@@ -64,7 +65,7 @@ class Rows:
     def _read(self, index: int) -> Example:
         self._file.seek(self.offsets[index])
         line = self._file.read(self.offsets[index + 1] - self.offsets[index])
-        return Example(**json.loads(line.decode("utf-8", "surrogatepass")))
+        return Example(**tuples(json.loads(line.decode("utf-8", "surrogatepass"))))
 
     def counts(self) -> dict[Any, int]:
         """Returns the number of rows of each group."""
