@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ import tfxl
 from tfxl import recipes, registry
 from tfxl.cli import failures, main, parts, terminal, texts, verbs
 from tfxl.errors import ModelError, TfxlError
-from tfxl.example import Prediction
+from tfxl.example import Prediction, Span
 
 RECIPE = """# A tiny model.
 name = "tiny"
@@ -299,7 +300,7 @@ class TestPredict:
         stdin(monkeypatch, b"gut\n\xff\xfe\n" + "शुभ\n".encode())
         code, shown, said = tfxl_command("predict", tiny_model_folder, "bad \udcff bytes", "-")
         assert code == 2
-        assert "2 texts that could not be answered" in said
+        assert "2 of 4 texts could not be answered" in said
         found = [json.loads(line) for line in shown.splitlines()]
         assert [answer.get("error") for answer in found] == ["not UTF-8", None, "line 2: byte 0 is not UTF-8", None]
         assert found[3]["text"] == "शुभ"
@@ -316,6 +317,17 @@ class TestPredict:
         found = self.answers(tfxl_command("predict", tiny_model_folder, "--file", path, *columns))
         assert [answer["text"] for answer in found] == ["好", "gut"]
         assert kind == "txt" or [answer["id"] for answer in found] == ["7", "8"]
+
+    @pytest.mark.parametrize("style", ["table", "jsonl"])
+    def test_bad_lines_of_a_file_keep_their_place(
+        self, tfxl_command: Command, tiny_model_folder: Path, tmp_path: Path, style: str
+    ) -> None:
+        path = tmp_path / "texts.txt"
+        path.write_bytes(b"Nzuri sana!\n\xff\xfe\x00\nSujo.")
+        code, shown, said = tfxl_command("predict", tiny_model_folder, "--file", path, "--format", style)
+        assert code == 2
+        assert "1 of 3 texts could not be answered" in said
+        assert ["error" in line for line in shown.splitlines()] == [False, True, False]
 
     def test_bad_rows_of_a_file_keep_their_place(
         self, tfxl_command: Command, tiny_model_folder: Path, tmp_path: Path
@@ -426,6 +438,17 @@ class TestTexts:
         assert "line 2: no tab" in lines[1].error
         assert texts.as_line(rows[0], Prediction("yes", {"yes": 1.0})) == "yes  100.0%  a | b"
         assert json.loads(texts.as_json(rows[0], Prediction("yes")))["second_text"] == "b"
+
+    def test_answers_of_every_kind(self) -> None:
+        row = texts.Row("Ana lives in Lima", id="7")
+        span = Span("Lima", 13, 17, 13, 17, label="LOC")
+        assert texts.as_line(row, Prediction(labels=("a", "b"))) == "a, b  Ana lives in Lima"
+        assert texts.as_line(row, Prediction(spans=(span,))) == "LOC Lima  Ana lives in Lima"
+        assert texts.as_line(row, Prediction(truncated=True)).startswith("–  Ana lives in Lima  [cut")
+        assert texts.as_line(row, "no") == "error: no  Ana lives in Lima"
+        found = json.loads(texts.as_json(row, Prediction(spans=(span,))))
+        assert found["spans"][0]["start"] == 13
+        assert set(found) == {"text", "id", "spans", "truncated"}
 
     def test_pairs_of_a_table(self, tmp_path: Path) -> None:
         path = tmp_path / "pairs.csv"
@@ -558,6 +581,20 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     done = subprocess.run(command, stdout=start, stderr=subprocess.PIPE, text=True, check=False)
     os.close(start)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_workers_are_joined_before_anything_else(recipe: Path, tmp_path: Path) -> None:
+    """In a process of its own: TensorFlow joins workers only before it does anything else."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        worker = f"localhost:{free.getsockname()[1]}"
+    cluster = json.dumps({"cluster": {"worker": [worker]}, "task": {"type": "worker", "index": 0}})
+    command = [sys.executable, "-c", "import sys; from tfxl.cli import main; sys.exit(main())", "train", str(recipe)]
+    command += [f"output={tmp_path}", "training.strategy=multi_worker"]
+    environment = {**os.environ, "TF_CONFIG": cluster}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{tmp_path}/tiny/1"
 
 
 def test_on_a_terminal_there_are_frames_bars_and_colours() -> None:

@@ -90,12 +90,14 @@ def train(recipe: str | Path, *overrides: str, progress: Progress = SILENT) -> M
     parts = assemble(run)
     check_files(run, parts)
     check_writable(training_folder(run))
+    # Before any TensorFlow op: a TPU starts with empty tables, and workers can only be joined at the start.
+    devices = strategy.find(run.training.strategy)
     keras.utils.set_random_seed(run.seed)
     test = load_split(run, parts, run.data.test, run.data.test_languages or run.data.languages, progress=progress)
     validation = load_split(run, parts, run.data.validation, run.data.languages, progress=progress)
     with tempfile.TemporaryDirectory(prefix="tfxl-") as scratch:
         batches = training_batches(run, parts, Path(scratch), progress=progress)
-        fitted = fit(run, parts, batches, Splits(test, validation), progress=progress)
+        fitted = fit(run, parts, batches, Splits(test, validation), devices=devices, progress=progress)
     if test:
         after = score(run, parts, fitted.answerer.text, test, progress=progress)
         show(after, progress)
@@ -123,11 +125,19 @@ def training_folder(run: Run) -> Path:
     return Path(run.output) / run.name / TRAINING
 
 
-def fit(run: Run, parts: Parts, batches: Batches, splits: Splits, *, progress: Progress = SILENT) -> Fitted:
+def fit(
+    run: Run,
+    parts: Parts,
+    batches: Batches,
+    splits: Splits,
+    *,
+    devices: tf.distribute.Strategy,
+    progress: Progress = SILENT,
+) -> Fitted:
     """Builds the model and trains it, scoring the validation data per language after each epoch."""
     quick = run.model_copy(update={"evaluation": run.evaluation.model_copy(update={"samples": 0})})
     with precision.using(run.training.precision):
-        with strategy.find(run.training.strategy).scope():
+        with devices.scope():
             model = build_model(parts)
         served = on_one_device(model, parts)
         answerer = Answerer(served, parts.task, batches.tokenizer)

@@ -27,7 +27,7 @@ from tfxl.progress import Progress
 Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 5.0
-_NUMBER = re.compile(r"[-+−]?[\d.,]+( ?%)?( ?\[.*\])?|nan|–?")
+_NUMBER = re.compile(r"[-+−<]?[\d.,]+( ?%)?( ?\[.*\])?|nan|–?")
 
 
 _NOISE = re.compile(

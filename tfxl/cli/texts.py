@@ -116,17 +116,20 @@ def _from_table(reader: readers.Reader, path: Path) -> Iterator[Row]:
 
 def _line(text: str, number: int, problem: str, *, pairs: bool) -> Row:
     if not pairs or problem:
-        return Row(text, error=problem)
+        return Row(_shown(text), error=problem)
     first, tab, second = text.partition("\t")
     return Row(first, second, error="" if tab else f"line {number}: no tab between a text and its second text")
 
 
 def _argument(text: str, second_text: str | None = None) -> Row:
-    """Returns a row of an argument; bytes in it that are not UTF-8 arrived as lone surrogates."""
-    shown = [
-        given and given.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for given in (text, second_text)
-    ]
-    return Row(shown[0] or "", shown[1], error="" if shown == [text, second_text] else "not UTF-8")
+    """Returns a row of an argument, in which bytes that are not UTF-8 arrived as lone surrogates."""
+    shown = _shown(text), None if second_text is None else _shown(second_text)
+    return Row(*shown, error="" if shown == (text, second_text) else "not UTF-8")
+
+
+def _shown(text: str) -> str:
+    """Returns a text that can be written: lone surrogates become U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def as_they_come(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -222,21 +225,27 @@ def _reason(error: Exception) -> str:
 
 
 def as_json(row: Row, answer: Prediction | str) -> str:
-    """Returns one line of JSON: the text and its answer, or an `error`."""
-    given = {name: value for name, value in asdict(row).items() if (value and name != "error") or name == "text"}
-    result: dict[str, Any] = {"error": answer} if isinstance(answer, str) else asdict(answer)
-    return json.dumps({**given, **result}, ensure_ascii=False)
+    """Returns one line of JSON: the text and its answer, or an `error`. Fields that are empty are left out."""
+    told = {"error": answer} if isinstance(answer, str) else asdict(answer)
+    values = {**asdict(row), **told}
+    return json.dumps({name: value for name, value in values.items() if _says(name, value)}, ensure_ascii=False)
+
+
+def _says(name: str, value: Any) -> bool:
+    return name == "text" or isinstance(value, bool) or bool(value)
 
 
 def as_line(row: Row, answer: Prediction | str) -> str:
-    """Returns one line for people: label, score and text in columns."""
+    """Returns one line for people: the answer, its score where it has one, and the text."""
     text = " | ".join(part.replace("\n", " ") for part in (row.text, row.second_text) if part is not None)
     if isinstance(answer, str):
         return f"error: {answer}  {text}".rstrip()
+    spans = "; ".join(f"{span.label} {span.text}".strip() for span in answer.spans)
+    found = answer.label or ", ".join(answer.labels) or spans or "–"
     width = max(map(cell_len, answer.scores), default=0)
-    score = f"{answer.scores[answer.label]:6.1%}" if answer.label in answer.scores else ""
+    score = f"{answer.scores[answer.label]:6.1%}  " if answer.label in answer.scores else ""
     cut = "  [cut: longer than the model reads]" if answer.truncated else ""
-    return f"{answer.label}{' ' * (width - cell_len(answer.label))}  {score}  {text}{cut}"
+    return f"{found}{' ' * (width - cell_len(found))}  {score}{text}{cut}"
 
 
 FORMATS: dict[str, Callable[[Row, Prediction | str], str]] = {"table": as_line, "jsonl": as_json}

@@ -123,17 +123,18 @@ def predict(
 
         loaded = load(model)
         pairs = "second_text" in loaded.task.text_inputs
-        failed = 0
+        failed = total = 0
         for rows in reading.chunks(texts or [], file, columns=columns, pairs=pairs, stdin=sys.stdin.buffer):
             answers = reading.answers(loaded, rows)
+            total += len(answers)
             failed += sum(isinstance(answer, str) for answer in answers)
             stream.writelines(f"{style(row, answer)}\n" for row, answer in zip(rows, answers, strict=True))
             stream.flush()
     if failed:
         raise DataError(
-            f"{failed} texts that could not be answered; the others were",
+            f"{failed} of {total} texts could not be answered",
             expected="texts in UTF-8",
-            fix="The output has an error in the place of each of them.",
+            fix="Correct them: in the output an error stands in the place of each. The others were answered.",
         )
 
 
@@ -188,7 +189,7 @@ def _cells(difference: Difference) -> tuple[object, ...]:
 
     low, high = number(difference.low, signed=True), number(difference.high, signed=True)
     change = f"{number(difference.value, signed=True)} [{low}, {high}]"
-    p_value = f"{difference.corrected:.3f}"
+    p_value = f"{difference.corrected:.3f}" if difference.corrected >= 0.001 else "<0.001"
     return number(difference.first), number(difference.second), change, p_value, difference.rows
 
 
