@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfxl import registry
-from tfxl.backend import tf
+from tfxl.backend import keras, tf
 from tfxl.errors import RecipeError, WeightsError
 from tfxl.text.tokenizer import Tokenizer, from_files
 
@@ -43,6 +44,13 @@ def make(kind: str) -> Tokenizer:
 def rows(encoded: dict[str, tf.Tensor]) -> list[list[int]]:
     ids, mask = encoded["input_ids"].numpy(), encoded["attention_mask"].numpy()
     return [row[keep == 1].tolist() for row, keep in zip(ids, mask, strict=True)]
+
+
+@pytest.mark.parametrize("emptying", [lambda: tf.random.set_seed(1), keras.backend.clear_session])
+def test_it_outlives_tensorflows_cache(emptying: Callable[[], None], tokenizer: Tokenizer) -> None:
+    before = tokenizer.pieces(tf.constant(SPANS)).to_list()
+    emptying()
+    assert tokenizer.pieces(tf.constant(SPANS)).to_list() == before
 
 
 def test_a_text_stands_between_its_special_tokens(tokenizer: Tokenizer, multilingual_texts: list[str]) -> None:

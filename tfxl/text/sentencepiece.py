@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow_text
 from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2
+from tensorflow_text.python.ops import sentencepiece_tokenizer
 
 from tfxl.backend import tf
 from tfxl.text.tokenizer import Offsets, SpecialIds, Tokenizer, damaged, special_ids, special_names
@@ -41,6 +43,18 @@ class _Parts:
     config: Mapping[str, Any]
 
 
+class _NamedModel(sentencepiece_tokenizer._SentencepieceModelResource):
+    """A model that belongs to the process by the name of its content.
+
+    One without a name belongs to TensorFlow's cache of kernels, and is gone when `tf.random.set_seed` or
+    `keras.backend.clear_session` empties it.
+    """
+
+    def _create_resource(self) -> tf.Tensor:
+        name = f"sentencepiece_{hashlib.sha256(self._model).hexdigest()}"
+        return sentencepiece_tokenizer.gen_sentencepiece_tokenizer.sentencepiece_op(self._model, shared_name=name)
+
+
 class SentencePiece(Tokenizer):
     """Unigram pieces over normalised text. Use `from_files`, `from_model` or `from_json`.
 
@@ -60,7 +74,9 @@ class SentencePiece(Tokenizer):
         names = special_names(config, NAMES)
         special = special_ids(names, {piece.text: id for id, piece in enumerate(pieces)}, file="SentencePiece model")
         self._parts = _Parts(pieces, special, settings, config)
-        self._tokenizer = tensorflow_text.SentencepieceTokenizer(self.model(), out_type=tf.int32)
+        model = self.model()
+        self._tokenizer = tensorflow_text.SentencepieceTokenizer(model, out_type=tf.int32)
+        self._tokenizer._model_resource = _NamedModel(model, None)
 
     @classmethod
     def from_model(cls, model: bytes, config: Mapping[str, Any]) -> SentencePiece:
