@@ -1,10 +1,12 @@
 """The straight path on a tiny encoder: files in, a measured and saved model out, the same again from its own recipe."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tfxl import run
 from tfxl.errors import DataError, ModelError, RecipeError
@@ -147,3 +149,88 @@ def test_defaults_are_written_out(recipe):
     resolved = resolve(recipe).as_toml()
     assert resolved["training"]["weight_decay"] == 0.01
     assert resolved["tuner"] == {"kind": "full"}
+
+
+def write_rows(path: Path, rows) -> Path:
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n", encoding="utf-8")
+    return path
+
+
+ONLY_TRAINING = ('data.validation=""', 'data.test=""', "data.languages=['en']", "data.test_languages=[]")
+
+
+def mixed_rows():
+    """Two languages of the recipe, one that it does not name, and a label that it does not know."""
+    rows = [
+        {"text": f"{TEXTS[label][language]} {number}", "label": label, "lang": language}
+        for number in range(3)
+        for label in TEXTS
+        for language in ("en", "zh")
+    ]
+    return [*rows, {"text": "mauvais", "label": "negative", "lang": "fr"}, {"text": "x", "label": "?", "lang": "en"}]
+
+
+def test_rows_that_cannot_be_used_are_counted_and_told(recipe, tmp_path):
+    path = write_rows(tmp_path / "mixed.jsonl", mixed_rows())
+    said = Said()
+    model = run.train(
+        recipe,
+        f'data.train="{path}"',
+        'data.reader={kind="jsonl", language="lang", on_error="skip"}',
+        'data.cleaners=["unicode", "html"]',
+        'data.validation=""',
+        'data.test=""',
+        f'output="{tmp_path / "models"}"',
+        "training.epochs=1",
+        progress=said,
+    )
+    report = json.loads((model.folder / "assets.extra" / "data.json").read_text(encoding="utf-8"))["train"]
+    assert report["rows"] == {"en": 6, "zh": 6}
+    assert report["other_languages"] == {"fr": 1}
+    assert [(row["line"], row["reason"]) for row in report["skipped"]] == [(14, f"{path}:14: label '?'")]
+    assert any("1 rows skipped, 12 used" in line for line in said.lines)
+    assert any("fr 1" in line for line in said.lines)
+    assert {each["cleaner"] for each in report["cleaning"]} == {"unicode", "html"}
+
+
+class Said(run.Progress):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+def test_a_wrong_label_is_named_by_file_and_line_also_where_rows_have_names(recipe, tmp_path):
+    path = write_rows(tmp_path / "named.jsonl", [{"text": "x", "label": "?", "id": "first"}])
+    with pytest.raises(DataError, match=r"named\.jsonl:1: label '\?'"):
+        run.train(recipe, f'data.train="{path}"', "data.reader={kind='jsonl', id='id'}", *ONLY_TRAINING)
+
+
+def test_one_file_for_several_languages_has_to_name_them(recipe, tmp_path):
+    path = write_rows(tmp_path / "mixed.jsonl", mixed_rows())
+    with pytest.raises(RecipeError, match="no column that names them"):
+        run.train(recipe, f'data.train="{path}"')
+
+
+def test_what_was_trained_on_does_not_change_with_other_test_data(trained):
+    evaluation = run.evaluate(trained.folder, "data.languages=['ar', 'en']", "data.test_languages=[]")
+    assert list(evaluation.by("language")) == ["ar", "en"]
+    assert [evaluation.is_trained(code) for code in ("ar", "en")] == [False, True]
+
+
+def test_what_would_need_training_is_refused_for_a_saved_model(trained):
+    for verb in (run.evaluate, run.export):
+        with pytest.raises(RecipeError, match="a model that is trained"):
+            verb(trained.folder, "task.max_length=16")
+
+
+def test_a_copied_model_is_exported_beside_itself(trained, tmp_path):
+    shutil.copytree(trained.folder, tmp_path / "copy" / "1")
+    assert run.export(tmp_path / "copy", "export.warmup=false") == tmp_path / "copy" / "2"
+
+
+def test_tensorboard_gets_the_scores_of_every_language_and_the_recipe(trained):
+    folder = next((trained.folder.parent / "training" / "logs").iterdir())
+    tags = EventAccumulator(str(folder / "test")).Reload().Tags()["tensors"]
+    assert {f"test/accuracy/language/{language}" for language in ("en", "zh", "ar", "hi")} <= set(tags)

@@ -23,6 +23,7 @@ class Example:
         language: A BCP 47 tag such as `zh` or `pt-BR`.
         domain: Where the text comes from, such as `hotel`; empty if unknown.
         id: The row's name in its source; a reader gives it file and line if the source has none.
+        source: Where the row stands, as `file:line`, for messages.
     """
 
     text: str
@@ -33,6 +34,12 @@ class Example:
     language: str = UNKNOWN_LANGUAGE
     domain: str = ""
     id: str = ""
+    source: str = ""
+
+    @property
+    def place(self) -> str:
+        """How to call the row in a message."""
+        return self.source or self.id or "a row"
 
 
 @dataclass(frozen=True, slots=True)

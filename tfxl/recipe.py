@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from pydantic import Field
 from tfxl import languages, recipes, registry
 from tfxl.cleaners import Cleaner
 from tfxl.encoders import Encoder
+from tfxl.errors import RecipeError
 from tfxl.evaluation import evaluate as evaluating
+from tfxl.example import UNKNOWN_LANGUAGE
 from tfxl.heads import Head
 from tfxl.readers import Reader, expand
 from tfxl.samplers import Sampler
@@ -20,6 +23,8 @@ from tfxl.settings import Settings, validate
 from tfxl.tasks import Task
 from tfxl.training import fit as fitting
 from tfxl.tuners import Tuner
+
+SPLITS = ("train", "validation", "test")
 
 
 class DataSettings(Settings):
@@ -34,11 +39,18 @@ class DataSettings(Settings):
     validation: str = ""
     test: str = ""
     languages: tuple[str, ...] = Field(min_length=1)
-    """The languages that are trained and validated on."""
+    """The languages that are trained on."""
+    validation_languages: tuple[str, ...] = ()
+    """The languages that are scored after each epoch, for early stopping; the trained ones if empty."""
     test_languages: tuple[str, ...] = ()
     """The languages that are tested on; the trained ones if empty."""
     cleaners: tuple[str | dict[str, Any], ...] = ()
     sampler: str | dict[str, Any] = "temperature"
+
+    def split(self, name: str) -> tuple[str, tuple[str, ...]]:
+        """Returns the path and the languages of `train`, `validation` or `test`; an empty path if there is none."""
+        codes = {"train": (), "validation": self.validation_languages, "test": self.test_languages}[name]
+        return getattr(self, name), codes or self.languages
 
 
 class Run(Settings):
@@ -89,7 +101,7 @@ def assemble(run: Run) -> Parts:
     Raises:
         RecipeError: There is no such part, or one of its settings is wrong.
     """
-    for code in (*run.data.languages, *run.data.test_languages):
+    for code in (*run.data.languages, *run.data.validation_languages, *run.data.test_languages):
         languages.find(code)
     task = registry.build("tasks", run.task)
     return Parts(
@@ -108,13 +120,29 @@ def make_cleaners(run: Run) -> tuple[Cleaner, ...]:
     return tuple(registry.build("cleaners", spec) for spec in run.data.cleaners)
 
 
-def check_files(run: Run, parts: Parts) -> list[str]:
+def check_files(run: Run, parts: Parts, *, splits: Sequence[str] = SPLITS) -> list[str]:
     """Returns every data file of a run.
+
+    Args:
+        run: Names the files.
+        parts: Holds the reader.
+        splits: The splits to look at.
 
     Raises:
         DataError: One of them is missing.
+        RecipeError: One of them holds several languages, but its rows name none.
     """
-    patterns = [(run.data.train, run.data.languages), (run.data.validation, run.data.languages)]
-    patterns.append((run.data.test, run.data.test_languages or run.data.languages))
-    found = [expand(pattern, codes, files=parts.reader.reads_files) for pattern, codes in patterns if pattern]
-    return [path for pairs in found for path, _ in pairs]
+    found = [
+        pair
+        for pattern, codes in map(run.data.split, splits)
+        if pattern
+        for pair in expand(pattern, codes, files=parts.reader.reads_files)
+    ]
+    for path, language in found:
+        if language == UNKNOWN_LANGUAGE and not parts.reader.settings.language:
+            raise RecipeError(
+                f"{path} for several languages, but no column that names them",
+                expected="a column with each row's language, or a file for each language",
+                fix="Set language to the column's name in data.reader, or put {language} into the path.",
+            )
+    return [path for path, _ in found]

@@ -4,65 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import tomli_w
 
 from tfxl import languages, recipes, registry
 from tfxl.backend import keras, tf
-from tfxl.cleaners import CleaningReport, clean_all
-from tfxl.errors import ModelError, RecipeError
+from tfxl.data import DataReport, read, texts_of, training_batches
+from tfxl.errors import ModelError, RecipeError, did_you_mean
 from tfxl.evaluation import compare as comparing
 from tfxl.evaluation import evaluate as evaluating
 from tfxl.evaluation import report
 from tfxl.evaluation.record import Evaluation
 from tfxl.example import Example
 from tfxl.progress import SILENT, Progress
-from tfxl.readers import expand
-from tfxl.recipe import Parts, Run, assemble, check_files, make_cleaners, resolve
-from tfxl.samplers import expected_epochs
+from tfxl.recipe import Parts, Run, assemble, check_files, resolve
 from tfxl.serving import export as exporting
 from tfxl.serving import manifest
 from tfxl.serving.answer import Answerer, predict
 from tfxl.serving.model import Model, load
 from tfxl.serving.model import find as find_model
 from tfxl.settings import validate
-from tfxl.text.dataset import Batches, Rows, StaticShapes
+from tfxl.text.dataset import Batches
 from tfxl.training import fit as fitting
 from tfxl.training import precision, strategy
+from tfxl.training.callbacks import log_evaluation
 
 Function: TypeAlias = Callable[..., Mapping[str, tf.Tensor]]
 TRAINING = "training"
 """The folder beside a model's versions that holds logs and reports; TF Serving looks at numbered folders only."""
 REPORTS = ("report.json", "report.html")
-
-
-def read(
-    run: Run, parts: Parts, pattern: str, codes: Sequence[str], *, progress: Progress, may_drop: bool = False
-) -> Iterator[Example]:
-    """Yields the cleaned examples of every file of a split, and tells what was skipped, changed and dropped.
-
-    Args:
-        run: Names the cleaners.
-        parts: Holds the reader.
-        pattern: A path of the data settings.
-        codes: The languages to read.
-        progress: Is told once the last example was read.
-        may_drop: Whether cleaners may drop rows; rows to be scored are all kept.
-    """
-    report: CleaningReport = {}
-    skipped_before = len(parts.reader.skipped)
-    for path, language in expand(pattern, codes, files=parts.reader.reads_files):
-        examples = parts.reader.read(path, language=language)
-        yield from clean_all(make_cleaners(run), examples, report, may_drop=may_drop)
-    for bad in parts.reader.skipped[skipped_before:]:
-        progress.say(f"skipped {bad.path}, line {bad.line}: {bad.reason}")
-    touched = [(*key, count.seen, count.changed, count.dropped) for key, count in report.items()]
-    touched = [row for row in touched if row[3] or row[4]]
-    if touched:
-        progress.table("Cleaning", ("cleaner", "language", "seen", "changed", "dropped"), touched)
 
 
 def train(recipe: str | Path, *overrides: str, progress: Progress = SILENT) -> Model:
@@ -93,16 +67,35 @@ def train(recipe: str | Path, *overrides: str, progress: Progress = SILENT) -> M
     # Before any TensorFlow op: a TPU starts with empty tables, and workers can only be joined at the start.
     devices = strategy.find(run.training.strategy)
     keras.utils.set_random_seed(run.seed)
-    test = load_split(run, parts, run.data.test, run.data.test_languages or run.data.languages, progress=progress)
-    validation = load_split(run, parts, run.data.validation, run.data.languages, progress=progress)
+    run = placed(run, devices)
+    rows = DataReport()
+    splits = Splits(*(list(read(run, parts, name, report=rows, progress=progress)) for name in Splits._fields))
     with tempfile.TemporaryDirectory(prefix="tfxl-") as scratch:
-        batches = training_batches(run, parts, Path(scratch), progress=progress)
-        fitted = fit(run, parts, batches, Splits(test, validation), devices=devices, progress=progress)
-    if test:
-        after = score(run, parts, fitted.answerer.text, test, progress=progress)
+        batches = training_batches(run, parts, Path(scratch), report=rows, progress=progress)
+        fitted = fit(run, parts, batches, splits, devices=devices, progress=progress)
+    files = rows.files()
+    if splits.test:
+        after = score(run, parts, fitted.answerer.text, splits.test, progress=progress)
         show(after, progress)
-        write_report(run, after, training_folder(run), before=fitted.before, history=fitted.history)
-    return load(publish(run, parts, fitted.answerer, training_folder(run) if test else None, progress=progress))
+        files |= write_report(run, after, training_folder(run), before=fitted.before, history=fitted.history)
+        log_evaluation(fitted.logs, {each.name: each.value for each in after.scores}, flat(run.as_toml()))
+    return load(publish(run, parts, fitted.answerer, files, progress=progress))
+
+
+def placed(run: Run, devices: tf.distribute.Strategy) -> Run:
+    """Returns the run with an output of its own for each host but the first, so that only one publishes the model."""
+    resolver = devices.cluster_resolver
+    worker = resolver.task_id if resolver is not None and resolver.task_type == "worker" else 0
+    return run.model_copy(update={"output": str(training_folder(run) / f"worker-{worker}")}) if worker else run
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns a recipe's settings by dotted name, with arrays as text, as TensorBoard's HParams take them."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        found |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return {name: str(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
 class Splits(NamedTuple):
@@ -113,11 +106,12 @@ class Splits(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """A trained model that answers texts, what it scored on the test data before training, and what happened."""
+    """A trained model that answers texts, what it scored before training, what happened, and where it was logged."""
 
     answerer: Answerer
     before: Evaluation | None
     history: fitting.History
+    logs: Path
 
 
 def training_folder(run: Run) -> Path:
@@ -135,6 +129,7 @@ def fit(
     progress: Progress = SILENT,
 ) -> Fitted:
     """Builds the model and trains it, scoring the validation data per language after each epoch."""
+    logs = training_folder(run) / "logs" / time.strftime("%Y-%m-%d_%H-%M-%S")  # runs of one name side by side
     quick = run.model_copy(update={"evaluation": run.evaluation.model_copy(update={"samples": 0})})
     with precision.using(run.training.precision):
         with devices.scope():
@@ -158,12 +153,12 @@ def fit(
             multipliers=parts.tuner.multipliers(model),
             callbacks=parts.tuner.callbacks(),
             seed=run.seed,
-            directory=training_folder(run),
+            directory=logs,
             score=by_language if splits.validation else None,
             progress=progress,
         )
     copy_weights(model, served)
-    return Fitted(Answerer(parts.tuner.merge(served), parts.task, batches.tokenizer), before, history)
+    return Fitted(Answerer(parts.tuner.merge(served), parts.task, batches.tokenizer), before, history, logs)
 
 
 def check_writable(folder: Path) -> None:
@@ -195,60 +190,17 @@ def on_one_device(model: keras.Model, parts: Parts) -> keras.Model:
 
 
 def copy_weights(model: keras.Model, copy: keras.Model) -> None:
-    """Gives a copy the weights of the model that is trained."""
-    if copy is not model:
-        copy.set_weights(model.get_weights())
+    """Gives a copy the weights of the model that is trained, each matched by its path of attributes.
 
-
-def training_batches(run: Run, parts: Parts, scratch: Path, *, progress: Progress) -> Batches:
-    """Reads, cleans and counts the training data, tells the sampling plan, and returns its batches."""
-    examples = observed(run, parts, progress)
-    rows = Rows.write(examples, scratch / "rows.jsonl", group=parts.sampler.group)
-    counts = rows.counts()
-    shares = parts.sampler.weights(counts)
-    epochs = expected_epochs(counts, shares)
-    plan = [("/".join(group), counts[group], f"{shares[group]:.1%}", f"{epochs[group]:.2f}") for group in counts]
-    columns = (" / ".join(parts.sampler.settings.by), "rows", "share of steps", "times seen per epoch")
-    progress.table("Sampling plan", columns, plan)
-    batches = Batches(
-        rows,
-        parts.task,
-        parts.encoder.tokenizer(),
-        batch_size=run.training.batch_size,
-        seed=run.seed,
-        shares=shares,
-        static=StaticShapes.up_to(parts.task.settings.max_length) if needs_static_shapes(run) else None,
-    )
-    cut = int(batches.measured.truncated.sum())
-    if cut:
-        progress.say(
-            f"{cut} of {len(rows)} training texts are longer than {parts.task.settings.max_length} tokens: cut"
-        )
-    return batches
-
-
-def needs_static_shapes(run: Run) -> bool:
-    """Whether programs are compiled for the shapes that they meet: by XLA, and always on TPU."""
-    return run.training.jit_compile or strategy.chosen(run.training.strategy) == "tpu"
-
-
-def observed(run: Run, parts: Parts, progress: Progress) -> Iterator[Example]:
-    """Yields the training examples and shows each of them to the task."""
-    for example in read(run, parts, run.data.train, run.data.languages, progress=progress, may_drop=True):
-        parts.task.observe(example)
-        yield example
-
-
-def load_split(run: Run, parts: Parts, pattern: str, codes: Sequence[str], *, progress: Progress) -> list[Example]:
-    """Returns all examples of a split that is scored; none if the pattern is empty.
-
-    Raises:
-        DataError: A file is missing, or a row is wrong or has no right answer that the task knows.
+    The order of `get_weights` would not do: it changes when layers are frozen or unfrozen, and a tuner may have
+    unfrozen layers of the one that the other still has frozen.
     """
-    examples = list(read(run, parts, pattern, codes, progress=progress)) if pattern else []
-    for example in examples:
-        parts.task.gold(example)
-    return examples
+    if copy is model:
+        return
+    paths, weights = model.get_weight_paths(), {variable.ref() for variable in copy.variables}
+    for path, variable in copy.get_weight_paths().items():
+        if variable.ref() in weights:  # the rest are the states of random generators
+            variable.assign(paths[path].numpy())
 
 
 def build_model(parts: Parts) -> keras.Model:
@@ -270,10 +222,9 @@ def score(
         progress: Is told of every batch.
     """
     task = parts.task
-    texts = {name: [getattr(example, name) or "" for example in examples] for name in task.text_inputs}
     return evaluating.evaluate(
         examples,
-        predict(function, task, texts, progress=progress),
+        predict(function, task, texts_of(examples, parts), progress=progress),
         [registry.build("metrics", kind) for kind in task.metrics],
         gold=task.gold,
         answer=task.answer,
@@ -302,23 +253,24 @@ def write_report(
     *,
     before: Evaluation | None = None,
     history: fitting.History | None = None,
-) -> None:
-    """Writes report.json (for `compare`) and report.html (for people) into a folder."""
+) -> dict[str, bytes]:
+    """Writes report.json (for `compare`) and report.html (for people) into a folder, and returns what they hold."""
     folder.mkdir(parents=True, exist_ok=True)
     epochs = history.epochs if history else []
     curves = {name: [epoch.get(name, float("nan")) for epoch in epochs] for name in (epochs[-1] if epochs else {})}
     evaluation.write(folder / REPORTS[0])
     report.write(folder / REPORTS[1], evaluation, title=run.name, baseline=before, history=curves, run=run.as_toml())
+    return {name: (folder / name).read_bytes() for name in REPORTS}
 
 
-def publish(run: Run, parts: Parts, answerer: Answerer, reports: Path | None, *, progress: Progress) -> Path:
-    """Exports a model as the next version, with recipe, encoder files, reports and the tokenizer's parity beside it."""
+def publish(run: Run, parts: Parts, answerer: Answerer, files: Mapping[str, bytes], *, progress: Progress) -> Path:
+    """Exports a model as the next version, with recipe, encoder files and reports beside it."""
     contents = exporting.Contents(
         encoder=parts.encoder.spec(),
         head=parts.head.spec(),
         encoder_files=parts.encoder.files(),
         run_toml=tomli_w.dumps(run.as_toml()),
-        files={name: (reports / name).read_bytes() for name in REPORTS} if reports else {},
+        files=files,
     )
     folder = Path(run.output) / run.name
     return exporting.export(answerer, folder, contents=contents, settings=run.export, progress=progress)
@@ -331,21 +283,24 @@ def evaluate(model: str | Path, *overrides: str, progress: Progress = SILENT) ->
 
     Args:
         model: A version's folder, or a model's folder for its latest version.
-        overrides: Settings of its recipe to change, such as `'data.test="reviews/{language}.csv"'`.
+        overrides: Settings of its `data` and `evaluation` to change, such as `'data.test="reviews/{language}.csv"'`.
         progress: Is told what happens.
 
     Raises:
         TfxlError: The model, the overrides or the data are wrong.
     """
     saved = load(model)
-    run = validate(Run, recipes.override(saved.recipe, overrides), where="")
+    run = changed(saved, overrides, ("data", "evaluation"))
     parts = dataclasses.replace(assemble(run), task=saved.task)
     if not run.data.test:
         raise RecipeError(
             "data.test is not set", expected="a file to measure the model on", fix='Add data.test="PATH".'
         )
-    test = load_split(run, parts, run.data.test, run.data.test_languages or run.data.languages, progress=progress)
-    evaluation = score(run, parts, saved.text, test, progress=progress)
+    check_files(run, parts, splits=("test",))
+    test = list(read(run, parts, "test", report=DataReport(), progress=progress))
+    # Other data may be of other languages; which ones were trained on stays as it was.
+    trained = run.model_copy(update={"data": resolved(saved).data})
+    evaluation = score(trained, parts, saved.text, test, progress=progress)
     show(evaluation, progress)
     folder = saved.folder.parent / TRAINING / f"evaluation-{saved.folder.name}"
     write_report(run, evaluation, folder)
@@ -376,16 +331,49 @@ def export(model: str | Path, *overrides: str, progress: Progress = SILENT) -> P
 
     Args:
         model: A version's folder, or a model's folder for its latest version.
-        overrides: Settings of its recipe to change.
+        overrides: Settings of its `export` to change; `name` and `output` put the result elsewhere.
         progress: Is told what happens.
 
     Returns:
         The folder of the new version.
     """
     saved = load(model)
-    run = validate(Run, recipes.override(saved.recipe, overrides), where="")
+    run = changed(saved, overrides, ("export", "name", "output"))
     contents = dataclasses.replace(saved.contents(), run_toml=tomli_w.dumps(run.as_toml()))
-    folder = Path(run.output) / run.name
+    elsewhere = any(override.startswith(("name", "output")) for override in overrides)
+    folder = Path(run.output) / run.name if elsewhere else saved.folder.absolute().parent
     return exporting.export(
         Answerer(*saved.rebuild()), folder, contents=contents, settings=run.export, progress=progress
     )
+
+
+def resolved(saved: Model) -> Run:
+    """Returns the recipe that a model was trained with as a run.
+
+    Raises:
+        ModelError: The model has no recipe.
+    """
+    if not saved.recipe:
+        raise ModelError(
+            f"{saved.folder}: run.toml is empty",
+            expected="a model that was trained from a recipe",
+            fix="Use Model.predict, or export with a recipe in `contents`.",
+        )
+    return validate(Run, saved.recipe, where="")
+
+
+def changed(saved: Model, overrides: Sequence[str], sections: Sequence[str]) -> Run:
+    """Returns a model's recipe with settings changed in some sections.
+
+    Raises:
+        RecipeError: An override is of another section: that would have to be trained again.
+    """
+    for override in overrides:
+        section = override.partition("=")[0].split(".")[0].strip()
+        if "=" in override and section not in sections:
+            raise RecipeError(
+                f"override {override!r} for a model that is trained",
+                expected=f"settings of {', '.join(sections)}",
+                fix=f"{did_you_mean(section, sections)}Train again with tfxl train to change anything else.",
+            )
+    return validate(Run, recipes.override(resolved(saved).as_toml(), overrides), where="")

@@ -154,6 +154,7 @@ class RowReader(Reader):
             language=fields.get("language") or language,
             domain=fields.get("domain") or "",
             id=fields.get("id") or f"{path}:{line}",
+            source=f"{path}:{line}",
         )
 
 

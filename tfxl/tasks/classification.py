@@ -128,7 +128,7 @@ class Classification(Task):
         if index is None:
             labels = self.settings.labels
             raise DataError(
-                f"{example.id or 'a row'}: label {example.label!r}",
+                f"{example.place}: label {example.label!r}",
                 expected=f"one of {', '.join(labels)}",
                 fix=f"{did_you_mean(str(example.label), labels)}Correct the row, or add the label to task.labels.",
             )

@@ -37,7 +37,7 @@ def watchers(
         chosen.append(validation)
     if directory is not None:
         samples = text_samples(batches)
-        chosen.append(TensorBoardLog(directory / "logs", settings=flat, samples=samples, every=every))
+        chosen.append(TensorBoardLog(directory, settings=flat, samples=samples, every=every))
     if settings.wandb_project:
         chosen.append(WandbLog(settings.wandb_project, settings=flat, directory=directory, every=every))
     return [*chosen, ProgressLog(progress), Record(validation)]
@@ -226,6 +226,20 @@ class TensorBoardLog(keras.callbacks.Callback):
             for name, value in scalars.items():
                 tf.summary.scalar(name, value)
         self._writer.flush()
+
+
+def log_evaluation(directory: Path, scores: Mapping[str, float], settings: Mapping[str, Any]) -> None:
+    """Writes the scores of the trained model and the settings of its run, so that HParams compares runs by score.
+
+    Args:
+        directory: Where the event files of the run are.
+        scores: Scores by name, such as `accuracy/language/de`.
+        settings: The whole recipe by dotted name.
+    """
+    with tf.summary.create_file_writer(str(directory / "test")).as_default(step=0):
+        hparams.hparams(dict(settings))
+        for name, value in scores.items():
+            tf.summary.scalar(f"test/{name}", value)
 
 
 class ProgressLog(keras.callbacks.Callback):

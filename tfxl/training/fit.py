@@ -18,7 +18,7 @@ from tfxl.training import callbacks as watching
 from tfxl.training.optimizer import AdamW, RowOptimizer, Sgd
 from tfxl.training.precision import Precision, using
 from tfxl.training.schedule import Decay, of_run
-from tfxl.training.strategy import STRATEGIES, StrategyName
+from tfxl.training.strategy import STRATEGIES, StrategyName, chosen
 
 if TYPE_CHECKING:
     from tfxl.tasks import Task
@@ -31,7 +31,8 @@ class Settings(base.Settings):
     batch_size: int = Field(default=16, ge=1)
     """Texts a step, over all devices."""
     accumulation_steps: int = Field(default=1, ge=1)
-    """Batches that make one update; memory holds one batch at a time."""
+    """Batches that make one update; memory holds one batch at a time. They are counted over the whole run: what is left at
+    its end, at most `accumulation_steps - 1` batches, is not applied."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(default=1e-4, gt=0)
     """The highest rate. Larger encoders want less: 2e-5 to 5e-5."""
@@ -58,6 +59,10 @@ class Settings(base.Settings):
     """Steps between two records of loss, learning rate and speed."""
     wandb_project: str = ""
     """A project of Weights & Biases that the run is logged to; none if empty."""
+
+    def needs_static_shapes(self) -> bool:
+        """Whether programs are compiled for the shapes that they meet: by XLA, and always on TPU."""
+        return self.jit_compile or chosen(self.strategy) == "tpu"
 
 
 class Data(Protocol):

@@ -1,0 +1,185 @@
+"""Data: the examples of a run, read, cleaned, checked and counted, so that nothing is lost without a word.
+
+Training rows are streamed to disk. Rows that are scored are held in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tfxl import languages
+from tfxl.cleaners import CleaningReport, clean_all
+from tfxl.errors import DataError
+from tfxl.example import Example
+from tfxl.progress import Progress
+from tfxl.readers import BadRow, expand
+from tfxl.recipe import Parts, Run, make_cleaners
+from tfxl.samplers import expected_epochs
+from tfxl.text.dataset import Batches, Rows, StaticShapes
+
+SHOWN = 3
+"""Skipped rows of a split that are named; all of them are counted."""
+
+
+@dataclass
+class SplitReport:
+    """What happened to the rows of one split.
+
+    Attributes:
+        rows: Rows that are used, by language.
+        skipped: Rows that could not be used, with the reason.
+        other_languages: Rows left out because the recipe does not name their language, by language.
+        cleaning: What each cleaner did, by (kind of cleaner, language).
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    skipped: list[BadRow] = field(default_factory=list)
+    other_languages: Counter[str] = field(default_factory=Counter)
+    cleaning: CleaningReport = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the report as plain values."""
+        return {
+            "rows": dict(self.rows),
+            "skipped": [row._asdict() for row in self.skipped],
+            "other_languages": dict(self.other_languages),
+            "cleaning": [
+                {"cleaner": kind, "language": language, **asdict(count)}
+                for (kind, language), count in self.cleaning.items()
+            ],
+        }
+
+    def show(self, split: str, progress: Progress) -> None:
+        """Tells what was skipped, left out, changed and dropped."""
+        for bad in self.skipped[:SHOWN]:
+            progress.say(f"{split}: skipped {bad.path}, line {bad.line}: {bad.reason}")
+        if self.skipped:
+            progress.say(f"{split}: {len(self.skipped)} rows skipped, {self.rows.total()} used")
+        if self.other_languages:
+            counts = ", ".join(f"{language} {rows}" for language, rows in self.other_languages.items())
+            progress.say(f"{split}: rows left out because the recipe does not name their language: {counts}")
+        touched = [(*key, *asdict(count).values()) for key, count in self.cleaning.items()]
+        idle = sorted({kind for kind, _ in self.cleaning} - {row[0] for row in touched if row[3] or row[4]})
+        touched = [row for row in touched if row[3] or row[4]]
+        if touched:
+            progress.table(f"Cleaning, {split}", ("cleaner", "language", "seen", "changed", "dropped"), touched)
+        if idle:
+            progress.say(f"{split}: {', '.join(idle)} changed and dropped nothing")
+
+
+class DataReport(dict[str, SplitReport]):
+    """What happened to the rows of a run, by split: `train`, `validation`, `test`."""
+
+    def files(self) -> dict[str, bytes]:
+        """Returns data.json, which stands beside a model."""
+        splits = {split: report.as_json() for split, report in self.items()}
+        return {"data.json": json.dumps(splits, ensure_ascii=False, indent=1).encode() + b"\n"}
+
+
+def read(run: Run, parts: Parts, split: str, *, report: DataReport, progress: Progress) -> Iterator[Example]:
+    """Yields the examples of a split that can be used, in order; none if the recipe names no file for it.
+
+    Cleaners may drop training rows; rows that are scored are all kept, so that scores can be compared. Rows of
+    languages that the recipe does not name are left out and counted.
+
+    Args:
+        run: Names the files, the languages and the cleaners.
+        parts: Holds the reader and the task.
+        split: `train`, `validation` or `test`.
+        report: Gets what happened, once the last example was read.
+        progress: Is told what happened.
+
+    Raises:
+        DataError: A file is missing, a row is wrong, or its right answer is none that the task knows (with
+            `on_error = "skip"` such rows are counted instead), or no row is left.
+    """
+    pattern, codes = run.data.split(split)
+    if not pattern:
+        return
+    found = report[split] = SplitReport()
+    skipped_before = len(parts.reader.skipped)
+    wanted = {languages.find(code).base for code in codes}
+    raw = (
+        example
+        for path, language in expand(pattern, codes, files=parts.reader.reads_files)
+        for example in parts.reader.read(path, language=language)
+    )
+    for example in clean_all(make_cleaners(run), raw, found.cleaning, may_drop=split == "train"):
+        if languages.find(example.language).base not in wanted:
+            found.other_languages[example.language] += 1
+        elif _usable(example, parts):
+            found.rows[example.language] += 1
+            yield example
+    found.skipped = parts.reader.skipped[skipped_before:]
+    found.show(split, progress)
+    if not found.rows:
+        raise DataError(
+            f"{pattern}: no row of it can be used",
+            expected=f"rows in {', '.join(codes)}",
+            fix="Correct the file, data.languages, or the reader's settings.",
+        )
+
+
+def _usable(example: Example, parts: Parts) -> bool:
+    """Whether the task knows the right answer; if not, the row is refused as the reader's settings say."""
+    try:
+        parts.task.gold(example)
+    except DataError as error:
+        if parts.reader.settings.on_error == "raise":
+            raise
+        path, _, line = example.source.rpartition(":")
+        parts.reader.skipped.append(BadRow(path, int(line) if line.isdigit() else 0, error.got))
+        return False
+    return True
+
+
+def training_batches(run: Run, parts: Parts, scratch: Path, *, report: DataReport, progress: Progress) -> Batches:
+    """Reads, cleans and counts the training data, tells the sampling plan, and returns its batches.
+
+    Args:
+        run: Names the data.
+        parts: Holds the reader, sampler, task and encoder.
+        scratch: A folder for the rows.
+        report: Gets what happened to the rows.
+        progress: Is told the plan.
+    """
+    rows = Rows.write(
+        _observed(read(run, parts, "train", report=report, progress=progress), parts),
+        scratch / "rows.jsonl",
+        group=parts.sampler.group,
+    )
+    counts = rows.counts()
+    shares = parts.sampler.weights(counts)
+    epochs = expected_epochs(counts, shares)
+    plan = [("/".join(group), counts[group], f"{shares[group]:.1%}", f"{epochs[group]:.2f}") for group in counts]
+    columns = (" / ".join(parts.sampler.settings.by), "rows", "share of steps", "times seen per epoch")
+    progress.table("Sampling plan", columns, plan)
+    longest = parts.task.settings.max_length
+    batches = Batches(
+        rows,
+        parts.task,
+        parts.encoder.tokenizer(),
+        batch_size=run.training.batch_size,
+        seed=run.seed,
+        shares=shares,
+        static=StaticShapes.up_to(longest) if run.training.needs_static_shapes() else None,
+    )
+    if cut := int(batches.measured.truncated.sum()):
+        progress.say(f"{cut} of {len(rows)} training texts are longer than {longest} tokens: cut")
+    return batches
+
+
+def _observed(examples: Iterator[Example], parts: Parts) -> Iterator[Example]:
+    for example in examples:
+        parts.task.observe(example)
+        yield example
+
+
+def texts_of(examples: Sequence[Example], parts: Parts) -> dict[str, list[str]]:
+    """Returns the texts of examples by the names that the task reads."""
+    return {name: [getattr(example, name) or "" for example in examples] for name in parts.task.text_inputs}
