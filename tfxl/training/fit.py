@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import numpy as np
 from pydantic import Field
 
 from tfxl import settings as base
@@ -15,6 +14,8 @@ from tfxl.backend import keras, tf
 from tfxl.errors import RecipeError
 from tfxl.progress import SILENT, Progress
 from tfxl.training import callbacks as watching
+from tfxl.training import dropout
+from tfxl.training.model import TrainingModel, useful_shards
 from tfxl.training.optimizer import AdamW, RowOptimizer, Sgd
 from tfxl.training.precision import Precision, using
 from tfxl.training.schedule import Decay, of_run
@@ -31,8 +32,8 @@ class Settings(base.Settings):
     batch_size: int = Field(default=16, ge=1)
     """Texts a step, over all devices."""
     accumulation_steps: int = Field(default=1, ge=1)
-    """Batches that make one update; memory holds one batch at a time. They are counted over the whole run: what is left at
-    its end, at most `accumulation_steps - 1` batches, is not applied."""
+    """Batches that make one update; memory holds one batch at a time. They are counted over the whole run: what is left
+    at its end, at most `accumulation_steps - 1` batches, is not applied."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(default=1e-4, gt=0)
     """The highest rate. Larger encoders want less: 2e-5 to 5e-5."""
@@ -51,6 +52,9 @@ class Settings(base.Settings):
     """Compiles the step with XLA: for TPU and GPU. Batches are then padded to few shapes."""
     steps_per_execution: int = Field(default=1, ge=1)
     """Steps between two looks of the host; more than 1 helps on TPU."""
+    shards: int = Field(default=0, ge=0)
+    """Parts of a batch that are computed side by side; 0 is one for each core of the processor. Only for models that
+    treat each row apart; dropout draws other masks when this changes."""
     early_stopping: Literal["none", "mean", "worst"] = "none"
     """Keeps the weights of the epoch with the best validation: by the languages' mean, or by the worst language."""
     patience: int = Field(default=1, ge=1)
@@ -93,19 +97,6 @@ class History:
     precision: str = "float32"
 
 
-class TrainingModel(keras.Model):
-    """The same layers as a model that is given, with a count of the real (not padding) tokens of each epoch."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.tokens = keras.metrics.Sum(name="tokens")
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, tf.Tensor]:
-        """Counts the tokens of a batch."""
-        self.tokens.update_state(x["attention_mask"])
-        return super().compute_metrics(x, y, y_pred, sample_weight)
-
-
 def fit(
     model: keras.Model,
     task: Task,
@@ -121,7 +112,7 @@ def fit(
 ) -> History:
     """Trains a model in place.
 
-    A model of plain Keras is compiled and fitted as it is; one with a `train_step` of its own keeps it.
+    A plain functional model is trained through `TrainingModel`; one with a `train_step` of its own is fitted as it is.
 
     Args:
         model: A functional model over the three inputs, built in the scope of its strategy.
@@ -150,8 +141,8 @@ def fit(
             fix='Set data.validation, or training.early_stopping = "none".',
         )
     check_strategy(model, settings.strategy)
-    seed_dropout(model, seed)
-    with using(settings.precision) as chosen, model.distribute_strategy.scope():
+    dropout.seed(model, seed)
+    with using(settings.precision) as chosen, model.distribute_strategy.scope(), dropout.cheap_masks(model):
         trained = compiled(model, task.loss(), settings, updates=updates, multipliers=multipliers or {})
         watchers = watching.watchers(settings, batches, directory=directory, score=score, progress=progress)
         trained.fit(
@@ -216,7 +207,8 @@ def compiled(
 ) -> keras.Model:
     """Returns a compiled model over the layers of `model`."""
     if type(model).train_step is keras.Model.train_step:
-        model = TrainingModel(inputs=model.input, outputs=model.output, name=model.name)
+        shards = settings.shards or useful_shards(settings.batch_size, jit_compile=settings.jit_compile)
+        model = TrainingModel(model.input, model.output, shards=shards, name=model.name)
     model.compile(
         optimizer(settings, updates=updates, multipliers=multipliers),
         loss=loss,
@@ -231,16 +223,3 @@ def sharded(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options)
-
-
-def seed_dropout(model: keras.Model, seed: int) -> None:
-    """Restarts the random generators of a model's layers, so that a run depends on its seed alone."""
-    generators = [getattr(getattr(layer, "_random_generator", None), "_generator", None) for layer in _layers(model)]
-    seeds = np.random.default_rng(seed).integers(0, 2**31 - 1, len(generators))
-    for generator, each in zip(generators, seeds, strict=True):
-        if generator is not None:
-            generator.reset_from_seed(int(each))
-
-
-def _layers(model: keras.Model) -> list[keras.layers.Layer]:
-    return list(model._flatten_layers(include_self=False))

@@ -295,13 +295,14 @@ def show(peers: list[Peer], arguments: argparse.Namespace) -> None:
     print(
         f"shape {arguments.shape}, batch {BATCH}, {arguments.rounds} rounds of {arguments.steps} steps in turn{threads}"
     )
-    print(f"{'':55}  tokens/s   {peers[0].name} is faster by: median (min-max)")
-    print(f"{'peer':55}{'':13}{'wall-clock':24}{'processor time':24}target")
+    by = {"wall": "wall-clock", "processor": "processor time"}
+    print(f"{'':55}{'tokens a second by':24}{peers[0].name} is faster by: median (min-max)")
+    print(f"{'peer':55}{'wall-clock':11}{'processor':13}{by['wall']:24}{by['processor']:24}target")
     for peer in peers:
-        speed = statistics.median(each["wall"] for each in peer.speeds)
-        columns = "".join(f"{ratio(peers[0], peer, by):24}" for by in ("wall", "processor"))
+        speeds = "".join(f"{statistics.median(each[key] for each in peer.speeds):<11.0f}" for key in by)
+        ratios = "".join(f"{ratio(peers[0], peer, key):24}" for key in by)
         target = TARGETS.get(peer.name, "") if arguments.shape == "e5" else ""
-        print(f"{WHAT[peer.name]:55}{speed:10.0f}   {columns}{target}")
+        print(f"{WHAT[peer.name]:55}{speeds}  {ratios}{target}")
 
 
 def ratio(ours: Peer, theirs: Peer, by: str) -> str:

@@ -1,0 +1,61 @@
+"""Dropout that is repeatable and cheap: seeded per run, and with masks that cost a quarter of the random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tfxl.backend import keras, tf
+
+
+def seed(model: keras.Model, value: int) -> None:
+    """Restarts the random generators of a model's layers, so that a run depends on its seed alone."""
+    generators = [each._generator for each in _sources(model)]
+    seeds = np.random.default_rng(value).integers(0, 2**31 - 1, len(generators))
+    for generator, each in zip(generators, seeds, strict=True):
+        generator.reset_from_seed(int(each))
+
+
+@contextmanager
+def cheap_masks(model: keras.Model) -> Iterator[None]:
+    """Lets dropout draw a byte for each number instead of four, in functions that are traced inside.
+
+    Drawing takes up to a tenth of a step on a processor. The share that is dropped becomes the nearest multiple of
+    1/256 (0.1 becomes 0.1016) and what is kept is scaled by exactly that, so the expected value stays the same.
+
+    Args:
+        model: A model whose dropout layers draw from generators of their own.
+    """
+    sources = _sources(model)
+    for source in sources:
+        source.dropout = _by_bytes(source)
+    try:
+        yield
+    finally:
+        for source in sources:
+            del source.dropout
+
+
+def _by_bytes(source: Any) -> Callable[..., tf.Tensor]:
+    whole = source.dropout
+
+    def dropout(inputs: tf.Tensor, rate: float, noise_shape: Any = None) -> tf.Tensor:
+        dropped = round(rate * 256)
+        if noise_shape is not None or not 0 < dropped < 256:
+            return whole(inputs, rate, noise_shape)
+        size = tf.size(inputs)
+        words = source._generator.uniform_full_int([(size + 3) // 4], dtype=tf.uint32)
+        drawn = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size], tf.shape(inputs))
+        kept = tf.cast(drawn >= tf.constant(dropped, tf.uint8), inputs.dtype)
+        return inputs * (kept * (256 / (256 - dropped)))
+
+    return dropout
+
+
+def _sources(model: keras.Model) -> list[Any]:
+    """Returns the sources of random numbers of the model's layers that have made their generator."""
+    found = (getattr(layer, "_random_generator", None) for layer in model._flatten_layers(include_self=False))
+    return [source for source in found if getattr(source, "_generator", None) is not None]
