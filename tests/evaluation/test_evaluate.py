@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from tests.evaluation.toy_answers import LABELS, QUICK, evaluated, make
 from tfxl.errors import DataError, RecipeError
-from tfxl.evaluation.evaluate import Settings, band_names, evaluate, versions
+from tfxl.evaluation.evaluate import Settings, evaluate, versions
+from tfxl.evaluation.groups import ALL
 from tfxl.example import Example, Prediction
 from tfxl.metrics.accuracy import Accuracy
 from tfxl.metrics.macro_f1 import MacroF1
@@ -85,14 +89,25 @@ def test_no_samples_give_no_intervals() -> None:
     assert not math.isnan(score.value) and math.isnan(score.low) and math.isnan(score.high)
 
 
-def test_confusions_count_the_rows_in_the_models_order_of_labels() -> None:
+def test_confusions_count_the_rows_of_every_group_in_the_models_order_of_labels() -> None:
     evaluation = evaluated()
     assert evaluation.labels == LABELS
-    for language, matrix in evaluation.confusions.items():
-        assert np.sum(matrix) == evaluation.by("language")[language].rows
-        right = np.trace(np.array(matrix)) / np.sum(matrix)
-        assert math.isclose(right, evaluation.by("language")[language].value)
-        assert sum(scores.support for scores in evaluation.classification_report(language)) == np.sum(matrix)
+    assert {kind for kind, _ in evaluation.confusions} == {"", "language", "script", "length", "domain"}
+    for group, matrix in evaluation.confusions.items():
+        score = evaluation.overall() if group == ALL else evaluation.by(group[0])[group[1]]
+        assert np.sum(matrix) == score.rows
+        assert math.isclose(np.trace(matrix) / np.sum(matrix), score.value)
+        assert sum(scores.support for scores in evaluation.classification_report(group)) == np.sum(matrix)
+
+
+def test_the_report_of_a_group_is_that_of_its_rows() -> None:
+    evaluation = evaluated()
+    for group in (ALL, ("script", "Arab"), ("length", "51–100"), ("domain", "hotel"), ("language", "th")):
+        rows = [evaluation.rows[index] for index in evaluation.groups[group]]
+        gold, answers = [row.gold for row in rows], [row.predicted for row in rows]
+        expected = precision_recall_fscore_support(gold, answers, labels=LABELS, zero_division=np.nan)
+        for scores, *values in zip(evaluation.classification_report(group), *expected, strict=True):
+            assert np.allclose([scores.precision, scores.recall, scores.f1, scores.support], values, equal_nan=True)
 
 
 def test_answers_that_are_no_labels_have_no_confusions() -> None:
@@ -132,11 +147,6 @@ def test_length_units(unit: str, length: int) -> None:
     assert evaluation.rows[0].length == length
 
 
-def test_band_names() -> None:
-    assert band_names((20, 50)) == ["0–20", "21–50", "over 50"]
-    assert band_names(()) == ["all"]
-
-
 def test_a_language_that_is_no_tag_stands_for_itself() -> None:
     evaluation = evaluate(
         [Example("a", label="x", language="German!")], [Prediction("x")], [Accuracy()], settings=QUICK
@@ -161,6 +171,13 @@ def test_rows_need_an_answer() -> None:
 def test_bands_ascend(bands: list[int]) -> None:
     with pytest.raises(RecipeError, match="ascend"):
         validate(Settings, {"length_bands": bands}, where="evaluation")
+
+
+def test_the_page_of_the_docs_lists_every_setting() -> None:
+    page = Path(__file__).parents[2] / "docs" / "evaluation.md"
+    listed = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    defaults = {name: json.dumps(value) for name, value in Settings().model_dump().items()}
+    assert dict(listed) == defaults
 
 
 def test_versions_name_what_is_installed() -> None:

@@ -39,8 +39,28 @@ def test_json_is_standard_readable_and_keeps_texts_of_hard_examples_only(tmp_pat
 
     values = json.loads(text, parse_constant=refuse)
     assert values["scores"][0]["rows"] == len(evaluation.rows)
-    assert {"precision", "recall", "f1", "support", "label"} == values["classification"]["de"][0].keys()
+    assert {"group", "confusion", "precision", "recall", "f1", "support"} == values["classification"][0].keys()
     assert text.count("这家酒店") == sum(example.text.count("这家酒店") for example in evaluation.hardest)
+
+
+def test_json_tells_the_labels_of_all_rows_and_of_every_group(tmp_path: Path) -> None:
+    evaluation = evaluated()
+    told = json.loads(evaluation.write(tmp_path / "report.json").read_text(encoding="utf-8"))["classification"]
+    assert told[0]["group"] == {}
+    kinds = [kind for labels in told for kind in labels["group"]]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"language": 6, "script": 5, "length": 5, "domain": 2}
+    chosen = next(labels for labels in told if labels["group"] == {"script": "Arab"})
+    report = evaluation.classification_report(("script", "Arab"))
+    assert chosen["confusion"] == evaluation.confusions["script", "Arab"].tolist()
+    assert chosen["support"] == [scores.support for scores in report]
+    assert chosen["f1"] == [round(scores.f1, 6) for scores in report]
+
+
+def test_a_share_that_is_not_defined_is_null() -> None:
+    examples = [Example("a", label="x", language="en"), Example("b", label="x", language="en")]
+    predictions = [Prediction("x", {"x": 0.9, "y": 0.1})] * 2
+    told = evaluate(examples, predictions, [Accuracy()], settings=QUICK).as_json()["classification"][0]
+    assert told["recall"] == [1.0, None] and told["confusion"] == [[2, 0], [0, 0]]
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.evaluation.toy_answers import LABELS, QUICK, evaluated
 from tfxl.errors import DataError
 from tfxl.evaluation import report
 from tfxl.evaluation.evaluate import evaluate
+from tfxl.evaluation.groups import ALL
 from tfxl.example import Example, Prediction
 from tfxl.metrics.accuracy import Accuracy
 
@@ -102,6 +104,22 @@ def test_numbers_are_those_of_the_evaluation(page: Page) -> None:
     assert {f"{score.value:.3f}" for score in evaluation.by("language").values()} <= strong
 
 
+def test_labels_of_all_rows_and_of_every_group(page: Page) -> None:
+    headings = [text for tag, _, text in page.texts if tag == "h3"]
+    assert {"By language", "By script", "By length", "By domain"} <= set(headings)
+    evaluation = evaluated(right=0.6)
+    cells = [text for tag, attributes, text in page.texts if tag == "td" and "cell" in attributes.get("class", "")]
+    assert [int(cell) for cell in cells] == [n for matrix in evaluation.confusions.values() for n in matrix.flat]
+    names = [text for tag, _, text in page.texts if tag == "bdi"]
+    assert {"Arabic", "Devanagari", "over 200", "hotel"} <= set(names)
+
+
+def test_a_kind_of_group_with_one_value_has_no_tables() -> None:
+    page = Page(report.render(evaluated(languages=("ar",))))
+    headings = {text for tag, _, text in page.texts if tag == "h3"}
+    assert "By length" in headings and not headings & {"By language", "By script"}
+
+
 def test_texts_and_labels_cannot_inject_anything() -> None:
     labels = (NASTY, "b")
     examples = [
@@ -134,6 +152,10 @@ def test_many_labels_have_tables_but_no_matrix() -> None:
     evaluation = evaluated(labels=tuple(f"intent {number}" for number in range(20)), languages=("en",))
     text = report.render(evaluation)
     assert "intent 19" in text and 'class="plot confusions"' not in text
+    assert "Most often taken for" in text and "was <bdi>" not in text
+    matrix = evaluation.confusions[ALL] * (1 - np.eye(20, dtype=int))
+    row = int(np.argmax(matrix.max(axis=1)))
+    assert f"<bdi>intent {int(np.argmax(matrix[row]))} ({matrix[row].max()})</bdi>" in text
 
 
 @pytest.mark.parametrize("samples", [0, 50])

@@ -14,10 +14,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 import tfxl
+from tfxl import graphemes
 from tfxl import settings as base_settings
-from tfxl.errors import DataError, InstallationError
-from tfxl.evaluation.confusion import confusion_matrix
-from tfxl.evaluation.record import Evaluation, HardExample, Row, base, frozen, language_of
+from tfxl.errors import DataError
+from tfxl.evaluation.groups import Group, base, groups, named
+from tfxl.evaluation.record import Evaluation, HardExample, Row, frozen
 from tfxl.evaluation.score import Score
 from tfxl.evaluation.uncertainty import bootstrap, interval
 from tfxl.example import Example, Prediction
@@ -25,9 +26,6 @@ from tfxl.metrics import Metric
 
 PACKAGES = ("tensorflow", "tf_keras", "tensorflow-text", "transformers", "numpy")
 """Packages whose versions stand in the record."""
-
-Group = tuple[str, str]
-"""A kind of group and its value, such as `("language", "de")`."""
 
 
 class Settings(base_settings.Settings):
@@ -86,16 +84,11 @@ def evaluate(
     told = settings or Settings()
     _check(examples, predictions)
     rows = _rows(examples, predictions, gold=gold, answer=answer, settings=told)
-    labels = _labels(rows)
     trained = tuple(trained_languages)
-    groups = _groups(rows, told)
     return Evaluation(
         metrics=tuple(metric.spec() for metric in task_metrics),
-        scores=tuple(
-            score for metric in task_metrics for score in _scores(metric, rows, groups, trained=trained, settings=told)
-        ),
-        labels=labels,
-        confusions=_confusions(rows, labels),
+        scores=_all_scores(task_metrics, rows, trained=trained, settings=told),
+        labels=_labels(rows),
         trained_languages=trained,
         rows=rows,
         hardest=_hardest(examples, rows, told.hardest_per_language),
@@ -166,16 +159,7 @@ def _digest(texts: Sequence[str]) -> str:
 
 
 def _length(unit: str) -> Callable[[str], int]:
-    if unit == "characters":
-        return len
-    try:
-        import regex
-    except ModuleNotFoundError:
-        raise InstallationError(
-            "the package regex is missing", expected="it, to count graphemes", fix="pip install regex"
-        ) from None
-    graphemes = regex.compile(r"\X")
-    return lambda text: sum(1 for _ in graphemes.finditer(text))
+    return len if unit == "characters" else graphemes.count
 
 
 def _labels(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -187,37 +171,19 @@ def _labels(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(label for row in rows for label in row.scores), *(row.gold for row in rows)]))
 
 
-def _groups(rows: Sequence[Row], settings: Settings) -> dict[Group, np.ndarray]:
-    """Returns the indices of each group's rows: languages by first row, lengths ascending, the others by name."""
-    bands = band_names(settings.length_bands)
-    members: dict[Group, list[int]] = {}
-    for index, row in enumerate(rows):
-        band = bands[int(np.searchsorted(settings.length_bands, row.length))]
-        values = {"language": row.language, "script": language_of(row.language).script, "length": band}
-        for group in (*values.items(), *((("domain", row.domain),) if row.domain else ())):
-            members.setdefault(group, []).append(index)
-    order = {"language": 0, "script": 1, "length": 2, "domain": 3}
-
-    def place(group: Group) -> tuple[int, int, str]:
-        kind, value = group
-        position = {"language": members[group][0], "length": bands.index(value) if kind == "length" else 0}
-        return order[kind], position.get(kind, 0), value
-
-    return {group: np.array(members[group]) for group in sorted(members, key=place)}
-
-
-def band_names(limits: Sequence[int]) -> list[str]:
-    """Returns the names of the length bands: `0–20`, `21–50`, …, `over 200`."""
-    if not limits:
-        return ["all"]
-    starts = (0, *(limit + 1 for limit in limits[:-1]))
-    return [*(f"{low}–{high}" for low, high in zip(starts, limits, strict=True)), f"over {limits[-1]}"]
+def _all_scores(
+    task_metrics: Sequence[Metric], rows: Sequence[Row], *, trained: Sequence[str], settings: Settings
+) -> tuple[Score, ...]:
+    members = groups(rows, length_bands=settings.length_bands)
+    return tuple(
+        score for metric in task_metrics for score in _scores(metric, rows, members, trained=trained, settings=settings)
+    )
 
 
 def _scores(
     metric: Metric,
     rows: Sequence[Row],
-    groups: Mapping[Group, np.ndarray],
+    rows_of: Mapping[Group, np.ndarray],
     *,
     trained: Sequence[str],
     settings: Settings,
@@ -225,13 +191,13 @@ def _scores(
     """Returns one metric's scores: over all rows, by group, and the summaries of the languages."""
     statistics = metric.statistics([row.gold for row in rows], [row.predicted for row in rows])
     scores, draws = [], {}
-    for group, members in {("", ""): np.arange(len(rows)), **groups}.items():
+    for group, members in rows_of.items():
         # Each group has draws of its own, so that its interval does not depend on which other groups there are.
         seed = (settings.seed, zlib.crc32("=".join(group).encode()))
         drawn = bootstrap(metric, statistics[members], samples=settings.samples, seed=seed)
         low, high = interval(drawn, confidence=settings.confidence)
         value = float(metric.value(statistics[members].sum(axis=0)))
-        score = Score(metric.kind, value, low, high, len(members), {group[0]: group[1]} if group[0] else {})
+        score = Score(metric.kind, value, low, high, len(members), named(group))
         scores.append(score)
         if group[0] == "language":
             draws[group[1]] = (score, drawn)
@@ -281,20 +247,6 @@ def _worst(metric: Metric, draws: Draws) -> list[Score]:
     worst = pick(defined, key=lambda score: score.value)
     group = {"summary": "worst", **worst.group}
     return [Score(worst.metric, worst.value, worst.low, worst.high, worst.rows, group)]
-
-
-def _confusions(rows: Sequence[Row], labels: tuple[str, ...]) -> dict[str, list[list[int]]]:
-    if not labels:
-        return {}
-    answers: dict[str, tuple[list[str], list[str]]] = {}
-    for row in rows:
-        gold, predicted = answers.setdefault(row.language, ([], []))
-        gold.append(row.gold)
-        predicted.append(row.predicted)
-    return {
-        language: confusion_matrix(gold, predicted, labels=labels).tolist()
-        for language, (gold, predicted) in answers.items()
-    }
 
 
 def _hardest(examples: Sequence[Example], rows: Sequence[Row], per_language: int) -> tuple[HardExample, ...]:

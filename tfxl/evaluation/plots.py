@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfxl.evaluation.compare import Comparison
-from tfxl.evaluation.record import Evaluation, language_of
+from tfxl.evaluation.groups import language_of
+from tfxl.evaluation.record import Evaluation
 from tfxl.evaluation.score import Score, metric_name, number
 from tfxl.languages import script_name
 
@@ -135,7 +136,7 @@ def confusions(evaluation: Evaluation) -> str:
             if index >= len(codes):
                 axes.set_axis_off()
                 continue
-            _confusion(axes, np.array(evaluation.confusions[codes[index]]), labels=evaluation.labels)
+            _confusion(axes, evaluation.confusions["language", codes[index]], labels=evaluation.labels)
             axes.set_title(_short(language_of(codes[index]).label))
             axes.tick_params(labelleft=index % columns == 0, labelbottom=index + columns >= len(codes), length=0)
         return _svg(figure, "confusions")
@@ -143,9 +144,10 @@ def confusions(evaluation: Evaluation) -> str:
 
 def _confused(evaluation: Evaluation) -> list[str]:
     """Returns the languages whose matrices are drawn, in the evaluation's order."""
-    right = {code: np.trace(np.array(matrix)) / np.sum(matrix) for code, matrix in evaluation.confusions.items()}
+    matrices = {code: evaluation.confusions["language", code] for code in evaluation.languages}
+    right = {code: np.trace(matrix) / np.sum(matrix) for code, matrix in matrices.items()}
     chosen = sorted(right, key=lambda code: right[code])[:MOST_MATRICES]
-    return [code for code in evaluation.confusions if code in chosen]
+    return [code for code in evaluation.languages if code in chosen]
 
 
 def _confusion(axes: Axes, matrix: np.ndarray, *, labels: Sequence[str]) -> None:

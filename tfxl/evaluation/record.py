@@ -6,7 +6,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from tfxl import languages
-from tfxl.errors import DataError, RecipeError
-from tfxl.evaluation.confusion import LabelScores, classification_report
+from tfxl.errors import DataError
+from tfxl.evaluation.confusion import LabelScores, classification_report, confusion_matrix
+from tfxl.evaluation.groups import ALL, Group, base, groups, named
 from tfxl.evaluation.score import Score
 
 FORMAT = 1
@@ -86,7 +86,6 @@ class Evaluation:
         metrics: Each metric as a recipe writes it; the first is the one that the model is judged by.
         scores: Every score: over all rows, by language, script, length and domain, and the summaries of the languages.
         labels: The labels of the confusion matrices; empty if the answers are no labels.
-        confusions: Counts `[labels, labels]` by language: gold in rows, predicted in columns.
         trained_languages: The languages that had training rows; empty if that is not known.
         rows: The answered rows.
         hardest: Wrong answers that the model was surest of, for each language.
@@ -97,7 +96,6 @@ class Evaluation:
     metrics: tuple[dict[str, Any], ...]
     scores: tuple[Score, ...]
     labels: tuple[str, ...]
-    confusions: Mapping[str, Sequence[Sequence[int]]]
     trained_languages: tuple[str, ...]
     rows: tuple[Row, ...]
     hardest: tuple[HardExample, ...]
@@ -118,6 +116,23 @@ class Evaluation:
     def languages(self) -> tuple[str, ...]:
         """The languages of the rows, in order of their first row."""
         return tuple(dict.fromkeys(row.language for row in self.rows))
+
+    @cached_property
+    def groups(self) -> dict[Group, np.ndarray]:
+        """The indices of the rows of each group: all rows, each language, script, length band and domain."""
+        return groups(self.rows, length_bands=self.settings["length_bands"])
+
+    @cached_property
+    def confusions(self) -> dict[Group, np.ndarray]:
+        """Counts `[labels, labels]` of each group of rows: gold in rows, predicted in columns; empty without labels."""
+        if not self.labels:
+            return {}
+        found = {}
+        for group, members in self.groups.items():
+            rows = [self.rows[index] for index in members]
+            gold, predicted = [row.gold for row in rows], [row.predicted for row in rows]
+            found[group] = confusion_matrix(gold, predicted, labels=self.labels)
+        return found
 
     def by(self, group: str, metric: str | None = None) -> dict[str, Score]:
         """Returns the scores by the values of one kind of group.
@@ -171,9 +186,13 @@ class Evaluation:
         """Whether a language had training rows; the regions and scripts of a language count as one language."""
         return base(language) in {base(trained) for trained in self.trained_languages}
 
-    def classification_report(self, language: str) -> list[LabelScores]:
-        """Returns precision, recall, F1 and support of each label in one language."""
-        return classification_report(np.array(self.confusions[language]), labels=self.labels)
+    def classification_report(self, group: Group = ALL) -> list[LabelScores]:
+        """Returns precision, recall, F1 and support of each label.
+
+        Args:
+            group: Which rows, such as `("language", "de")`; all of them if left out.
+        """
+        return classification_report(self.confusions[group], labels=self.labels)
 
     def as_json(self) -> dict[str, Any]:
         """Returns the record as JSON values."""
@@ -182,11 +201,7 @@ class Evaluation:
             "metrics": list(self.metrics),
             "scores": [score.as_json() for score in self.scores],
             "labels": list(self.labels),
-            "confusions": {language: [list(row) for row in matrix] for language, matrix in self.confusions.items()},
-            "classification": {
-                language: [_plain(asdict(scores)) for scores in self.classification_report(language)]
-                for language in self.confusions
-            },
+            "classification": [self._labels_as_json(group) for group in self.confusions],
             "trained_languages": list(self.trained_languages),
             "settings": dict(self.settings),
             "versions": dict(self.versions),
@@ -194,6 +209,16 @@ class Evaluation:
             "columns": [column.name for column in fields(Row)],
             "rows": [self._row_as_json(row) for row in self.rows],
         }
+
+    def _labels_as_json(self, group: Group) -> dict[str, Any]:
+        """Returns a group's matrix, and lists of its scores in the labels' order; made from the rows, so never read."""
+        report = [_plain(asdict(scores)) for scores in self.classification_report(group)]
+        shares = {
+            name: [None if scores[name] is None else round(scores[name], 6) for scores in report]
+            for name in ("precision", "recall", "f1")
+        }
+        support = [scores["support"] for scores in report]
+        return {"group": named(group), "confusion": self.confusions[group].tolist(), **shares, "support": support}
 
     def _row_as_json(self, row: Row) -> list[Any]:
         # The labels' names once instead of in every row: a third of the size.
@@ -219,7 +244,6 @@ class Evaluation:
             metrics=tuple(values["metrics"]),
             scores=tuple(Score.from_json(score) for score in values["scores"]),
             labels=labels,
-            confusions=values["confusions"],
             trained_languages=tuple(values["trained_languages"]),
             rows=tuple(
                 _row_from_json(dict(zip(values["columns"], row, strict=True)), labels) for row in values["rows"]
@@ -249,19 +273,6 @@ class Evaluation:
                 expected="the JSON file of an evaluation",
                 fix="Give the report.json of a saved model.",
             ) from None
-
-
-def base(language: str) -> str:
-    """Returns a language without region and script, in its usual code: `pt` for `pt-BR`, `de` for `deu`."""
-    return language_of(language).base
-
-
-def language_of(code: str) -> languages.Language:
-    """Returns a row's language; a name that is no language tag stands for itself, since the rows are there already."""
-    try:
-        return languages.find(code)
-    except RecipeError:
-        return languages.Language(code)
 
 
 def frozen(value: Any) -> Any:

@@ -13,7 +13,9 @@ from markupsafe import Markup
 
 from tfxl.evaluation import plots
 from tfxl.evaluation.compare import Comparison, Difference, compare
-from tfxl.evaluation.record import Evaluation, HardExample, language_of, write_whole
+from tfxl.evaluation.confusion import LabelScores
+from tfxl.evaluation.groups import ALL, Group, language_of
+from tfxl.evaluation.record import Evaluation, HardExample, write_whole
 from tfxl.evaluation.score import Score, metric_name, number
 from tfxl.languages import Language, script_name
 from tfxl.settings import plain
@@ -30,6 +32,21 @@ class Line:
     scores: tuple[Score, ...]
     language: Language | None = None
     trained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabelLine:
+    """One label in a table of labels.
+
+    Attributes:
+        scores: Its precision, recall, F1 and rows.
+        answers: How often its rows got each label, and the share of its rows, in the labels' order.
+        mistaken: The label that its rows wrongly got most often, and how often; empty if they never did.
+    """
+
+    scores: LabelScores
+    answers: tuple[tuple[int, float], ...]
+    mistaken: str
 
 
 def write(
@@ -83,9 +100,11 @@ def render(
         summary=_sentences(evaluation),
         languages=_language_lines(evaluation),
         groups={heading: _group_lines(evaluation, group) for group, heading in GROUPS.items()},
+        labels=_label_tables(evaluation),
         hardest=_hardest(evaluation),
         plots=_plots(evaluation, comparison, history),
         most_matrices=plots.MOST_MATRICES,
+        most_labels=plots.MOST_LABELS,
         comparison=comparison,
         p_shown=_p_shown,
         changed=_changed,
@@ -131,11 +150,42 @@ def _group_lines(evaluation: Evaluation, group: str) -> list[Line]:
     values = evaluation.by(group)
     if len(values) < 2:
         return []
-    names = {value: script_name(value) if group == "script" else value for value in values}
     return [
-        Line(name, tuple(evaluation.by(group, kind)[value] for kind in evaluation.kinds))
-        for value, name in names.items()
+        Line(_name((group, value)), tuple(evaluation.by(group, kind)[value] for kind in evaluation.kinds))
+        for value in values
     ]
+
+
+def _name(group: Group) -> str:
+    """Returns what people call a group's value: `Arabic` for `("language", "ar")`."""
+    kind, value = group
+    if kind == "language":
+        return language_of(value).label
+    return script_name(value) if kind == "script" else value
+
+
+def _label_tables(evaluation: Evaluation) -> dict[str, list[tuple[str, list[LabelLine]]]]:
+    """Returns the tables of labels by heading, each with its name; kinds of which all rows have one value have none."""
+    if not evaluation.labels:
+        return {}
+    tables = {"All rows": [("All rows", _label_lines(evaluation, ALL))]}
+    for kind, heading in {"language": "By language", **GROUPS}.items():
+        found = [group for group in evaluation.confusions if group[0] == kind]
+        if len(found) > 1:
+            tables[heading] = [(_name(group), _label_lines(evaluation, group)) for group in found]
+    return tables
+
+
+def _label_lines(evaluation: Evaluation, group: Group) -> list[LabelLine]:
+    lines = []
+    report, matrix = evaluation.classification_report(group), evaluation.confusions[group]
+    for scores, counts in zip(report, matrix.tolist(), strict=True):
+        answers = tuple((count, count / max(1, scores.support)) for count in counts)
+        wrong = {label: count for label, count in zip(evaluation.labels, counts, strict=True) if count}
+        wrong.pop(scores.label, None)
+        most = max(wrong, key=lambda label: wrong[label], default="")
+        lines.append(LabelLine(scores, answers, f"{most} ({wrong[most]})" if wrong else ""))
+    return lines
 
 
 def _hardest(evaluation: Evaluation) -> tuple[list[HardExample], list[HardExample]]:
