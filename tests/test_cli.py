@@ -263,6 +263,14 @@ class TestModels:
         assert [line.split()[0] for line in lines[2:]] == ["en", "zh", "mean", "all"]
         assert all("0.000 [0.000, 0.000]" in line and line.split()[-2] == "1.000" for line in lines[2:])
 
+    def test_compare_as_json(self, tfxl_command: Command, model: Path) -> None:
+        report = model / "1" / "assets.extra" / "report.json"
+        code, shown, _ = tfxl_command("compare", report, report, "--format", "json")
+        assert code == 0
+        assert shown.rstrip("\n") == json.dumps(tfxl.compare(report, report).as_json(), indent=2)
+        assert [one["group"] for one in json.loads(shown)["languages"]] == [{"language": "en"}, {"language": "zh"}]
+        assert "did you mean 'json'?" in refused(tfxl_command("compare", report, report, "--format", "jsonl"))
+
     def test_trim_shows_what_it_cost(self, tfxl_command: Command, recipe: Path, model: Path, tmp_path: Path) -> None:
         data = recipe.parent / "{language}.jsonl"
         words = [f'texts="{data}"', 'languages=["en", "zh"]', f'output="{tmp_path}/small"']
@@ -449,6 +457,10 @@ class TestTexts:
         found = json.loads(texts.as_json(row, Prediction(spans=(span,))))
         assert found["spans"][0]["start"] == 13
         assert set(found) == {"text", "id", "spans", "truncated"}
+        found = json.loads(texts.as_json(texts.Row(""), Prediction("no", {"no": 1.0})))
+        assert found == {"text": "", "label": "no", "scores": {"no": 1.0}, "truncated": False}
+        bare = json.loads(texts.as_json(row, Prediction(spans=(Span("Ana", 0, 3, 0, 3, score=0.0),))))["spans"]
+        assert bare == [{"text": "Ana", "start": 0, "end": 3, "start_byte": 0, "end_byte": 3, "score": 0.0}]
 
     def test_pairs_of_a_table(self, tmp_path: Path) -> None:
         path = tmp_path / "pairs.csv"

@@ -226,13 +226,13 @@ def _reason(error: Exception) -> str:
 
 def as_json(row: Row, answer: Prediction | str) -> str:
     """Returns one line of JSON: the text and its answer, or an `error`. Fields that are empty are left out."""
-    told = {"error": answer} if isinstance(answer, str) else asdict(answer)
-    values = {**asdict(row), **told}
-    return json.dumps({name: value for name, value in values.items() if _says(name, value)}, ensure_ascii=False)
+    told = {"error": answer} if isinstance(answer, str) else asdict(answer, dict_factory=_without_empty)
+    return json.dumps({**asdict(row, dict_factory=_without_empty), **told}, ensure_ascii=False)
 
 
-def _says(name: str, value: Any) -> bool:
-    return name == "text" or isinstance(value, bool) or bool(value)
+def _without_empty(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the fields of a record that say something: a text always does, and so do `False` and 0."""
+    return {name: value for name, value in fields if name == "text" or value not in (None, "", (), {})}
 
 
 def as_line(row: Row, answer: Prediction | str) -> str:
@@ -246,6 +246,31 @@ def as_line(row: Row, answer: Prediction | str) -> str:
     score = f"{answer.scores[answer.label]:6.1%}  " if answer.label in answer.scores else ""
     cut = "  [cut: longer than the model reads]" if answer.truncated else ""
     return f"{found}{' ' * (width - cell_len(found))}  {score}{text}{cut}"
+
+
+def write_answers(
+    model: Predictor,
+    parts: Iterable[Sequence[Row]],
+    stream: TextIO,
+    *,
+    style: Callable[[Row, Prediction | str], str],
+) -> tuple[int, int]:
+    """Writes the answers part by part, each as soon as it is there; returns how many texts failed, and of how many.
+
+    Args:
+        model: What answers.
+        parts: The rows, in their order.
+        stream: Where the answers go.
+        style: Gives the line of an answer.
+    """
+    failed = total = 0
+    for rows in parts:
+        found = answers(model, rows)
+        total += len(found)
+        failed += sum(isinstance(answer, str) for answer in found)
+        stream.writelines(f"{style(row, answer)}\n" for row, answer in zip(rows, found, strict=True))
+        stream.flush()
+    return failed, total
 
 
 FORMATS: dict[str, Callable[[Row, Prediction | str], str]] = {"table": as_line, "jsonl": as_json}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import ExitStack
 from importlib import metadata
@@ -36,6 +37,7 @@ Overrides = Annotated[
 ]
 
 COMPARED = ("rows of", "first", "second", "change", "p", "n")
+COMPARISONS = ("table", "json")
 PACKAGES = ("tensorflow", "tf_keras", "tensorflow-text", "transformers", "numpy")
 
 
@@ -123,13 +125,8 @@ def predict(
 
         loaded = load(model)
         pairs = "second_text" in loaded.task.text_inputs
-        failed = total = 0
-        for rows in reading.chunks(texts or [], file, columns=columns, pairs=pairs, stdin=sys.stdin.buffer):
-            answers = reading.answers(loaded, rows)
-            total += len(answers)
-            failed += sum(isinstance(answer, str) for answer in answers)
-            stream.writelines(f"{style(row, answer)}\n" for row, answer in zip(rows, answers, strict=True))
-            stream.flush()
+        rows = reading.chunks(texts or [], file, columns=columns, pairs=pairs, stdin=sys.stdin.buffer)
+        failed, total = reading.write_answers(loaded, rows, stream, style=style)
     if failed:
         raise DataError(
             f"{failed} of {total} texts could not be answered",
@@ -168,13 +165,21 @@ def trim(
 
 @app.command()
 def compare(
-    model: ModelFolder, other: Annotated[str, typer.Argument(metavar="OTHER", help="The model to compare with.")]
+    model: ModelFolder,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="The model to compare with.")],
+    format: Annotated[str, typer.Option(help="table or json.")] = "table",
 ) -> None:
     """Say which of two models is better, per language, and whether that may be chance."""
+    if format not in COMPARISONS:
+        fix = f"{did_you_mean(format, COMPARISONS)}Name one of these."
+        raise TfxlError(f"--format {format}", expected=f"one of {', '.join(COMPARISONS)}", fix=fix)
     terminal.load_tensorflow()
     from tfxl import run
 
     comparison = run.compare(model, other)
+    if format == "json":
+        terminal.write(json.dumps(comparison.as_json(), ensure_ascii=False, allow_nan=False, indent=2))
+        return
     rows = [("mean of languages", comparison.mean), ("all rows", comparison.overall)]
     rows = [*((one.group["language"], one) for one in comparison.languages), *rows]
     terminal.show_table(
