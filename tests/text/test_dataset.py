@@ -109,4 +109,8 @@ def test_static_shapes_are_few_and_extra_rows_weigh_nothing(make_batches):
     batches = make_batches(count=21, static=StaticShapes((8, 16, 32)))
     found = list(batches.dataset(1))
     assert {tuple(inputs["input_ids"].shape) for inputs, _, _ in found} <= {(8, 8), (8, 16), (8, 32)}
-    assert sum(float(np.sum(weight)) for _, _, weight in found) == 21
+    weights = sorted((np.asarray(weight) for _, _, weight in found), key=np.count_nonzero)
+    assert [np.count_nonzero(weight) for weight in weights] == [5, 8, 8]
+    # The loss of a batch is divided by all of its rows.
+    np.testing.assert_allclose([weight.sum() for weight in weights], 8, rtol=1e-6)
+    np.testing.assert_allclose(weights[0][:5], 8 / 5, rtol=1e-6)

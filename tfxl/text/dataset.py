@@ -243,10 +243,11 @@ class Batches:
         features = self.task.features(self.rows[indices])
         if self.static is None or len(indices) == self.batch_size:
             return features
-        # A full batch whose extra rows count nothing.
+        # A full batch whose extra rows count nothing. The loss is divided by all rows, so the real ones count for more.
         extra = self.batch_size - len(indices)
         filled = {name: np.concatenate([value, np.repeat(value[:1], extra, 0)]) for name, value in features.items()}
         filled["weight"][len(indices) :] = 0.0
+        filled["weight"] *= np.float32(self.batch_size / len(indices))
         return filled
 
     def _signature(self) -> dict[str, tf.TensorSpec]:
