@@ -1,0 +1,67 @@
+"""Weights & Biases, offline: nothing leaves the machine."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from tests.training.test_fit import run
+from tfxl.errors import InstallationError
+from tfxl.training import tracking
+
+
+def test_a_run_is_logged_offline(tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="the package wandb is not installed")
+    for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run(settings={"wandb_project": "tests", "epochs": 2}, directory=tmp_path)
+    (logged,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    assert logged.stat().st_size > 0
+
+
+class FakeWandb:
+    """Keeps what it is given."""
+
+    def __init__(self):
+        self.logged, self.finished = [], False
+
+    def init(self, **options):
+        self.options = options
+        return self
+
+    def log(self, values):
+        self.logged.append(values)
+
+    def finish(self):
+        self.finished = True
+
+
+def test_what_is_logged(tmp_path, monkeypatch):
+    fake = FakeWandb()
+    monkeypatch.setattr(tracking.importlib, "import_module", lambda name: fake)
+    scores = {"de": 0.5, "zh": 0.25}
+    settings = {"wandb_project": "tests", "epochs": 2, "log_every": 3}
+    run(settings=settings, directory=tmp_path, score=lambda: scores)
+    assert fake.options["project"] == "tests"
+    assert fake.options["config"]["learning_rate"] == 0.05
+    assert fake.options["dir"] == str(tmp_path)
+    steps = [values for values in fake.logged if "epoch" not in values]
+    epochs = [values for values in fake.logged if "epoch" in values]
+    assert len(steps) == 4
+    assert all({"train/loss", "train/learning_rate"} <= values.keys() for values in steps)
+    assert [values["epoch"] for values in epochs] == [0, 1]
+    assert epochs[1]["validation/zh"] == 0.25
+    assert epochs[1]["validation/worst"] == 0.25
+    assert fake.finished
+
+
+def test_without_the_package_the_message_names_it(monkeypatch):
+    def absent(name):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(importlib, "import_module", absent)
+    with pytest.raises(InstallationError, match="wandb is not installed"):
+        tracking.WandbLog("tests", settings={}, directory=None)
