@@ -41,9 +41,11 @@ def test_what_needs_no_tensorflow_loads_none(tmp_path: Path) -> None:
 
 def test_help_is_there_at_once() -> None:
     script = "import sys, time; from tfxl.cli import main; main(['--help']); sys.stderr.write(str(time.process_time()))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    # The processor's time, start of Python included: a clock would tell what else the machine is doing.
-    assert float(done.stderr) < 0.5
+    command = [sys.executable, "-c", script]
+    runs = (subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(5))
+    # The processor's time, start of Python included, of the best of a few runs: neither a clock nor a single run would
+    # tell help from what else the machine is doing.
+    assert min(float(done.stderr) for done in runs) < 0.5
 
 
 def test_public_names_are_all_there() -> None:

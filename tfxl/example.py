@@ -18,23 +18,23 @@ class Example:
         text: The text, or the first of a pair.
         second_text: The second text of a pair.
         label: The gold answer in the form that the task expects (a label's name for classification); None if unknown.
-        words: The words of the text, for data whose labels belong to words; empty otherwise.
-        choices: The answers to choose from, for tasks that choose one of them; empty otherwise.
         language: A BCP 47 tag such as `zh` or `pt-BR`.
         domain: Where the text comes from, such as `hotel`; empty if unknown.
         id: The row's name in its source; a reader gives it file and line if the source has none.
-        source: Where the row stands, as `file:line`, for messages.
+        source: Where the row stands, as `file:line`, for messages; rows are equal wherever they stand.
+        words: The words of the text, for data whose labels belong to words; empty otherwise.
+        choices: The answers to choose from, for tasks that choose one of them; empty otherwise.
     """
 
     text: str
     second_text: str | None = None
     label: Any = None
-    words: tuple[str, ...] = ()
-    choices: tuple[str, ...] = ()
     language: str = UNKNOWN_LANGUAGE
     domain: str = ""
     id: str = ""
-    source: str = ""
+    source: str = field(default="", compare=False)
+    words: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
