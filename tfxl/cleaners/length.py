@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-import regex
 from pydantic import Field, model_validator
 
+from tfxl import graphemes
 from tfxl.cleaners import Cleaner
 from tfxl.example import Example
-
-_GRAPHEME = regex.compile(r"\X")
 
 
 class Length(Cleaner):
@@ -46,5 +44,5 @@ class Length(Cleaner):
         if length < minimum or (minimum <= 1 and maximum is None):  # graphemes are never more than characters
             return length >= minimum
         if self.settings.unit == "graphemes":
-            length = sum(1 for _ in _GRAPHEME.finditer(text))
+            length = graphemes.count(text)
         return minimum <= length and (maximum is None or length <= maximum)
