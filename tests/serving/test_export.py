@@ -12,12 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfxl import registry
 from tfxl.backend import tf
 from tfxl.errors import ModelError
+from tfxl.progress import Progress
 from tfxl.serving import export as exporting
 from tfxl.serving import manifest, publish
 from tfxl.serving.answer import Answerer
 from tfxl.serving.export import Contents, Settings, export
+from tfxl.text.parity import Kind, Parity
+from tfxl.text.tokenizer import Tokenizer, from_files
 
 EXPORT_ANOTHER = """
     import sys
@@ -139,6 +143,76 @@ def test_no_place_to_write_is_said_before_the_work(
     (tmp_path / "name").write_text("a file")
     with pytest.raises(ModelError, match="cannot be written"):
         export(tiny_answerer, tmp_path / "name", contents=tiny_contents)
+
+
+class Told(Progress):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def tokenizer_of(kind: str) -> Tokenizer:
+    if kind == "sentencepiece":
+        return registry.build("encoders", "tiny").tokenizer()
+    files = registry.build("encoders", {"kind": "tiny", "vocabulary": "wordpiece"}).files()
+    config = json.loads(files["tokenizer_config.json"]) | {"do_lower_case": kind == "lower"}
+    return from_files({**files, "tokenizer_config.json": json.dumps(config).encode()})
+
+
+def differing(count: int) -> Parity:
+    return Parity(2000, count, 0, {"U+09FD": Kind(count, (("x", ("x",), ("##x",)),))} if count else {})
+
+
+@pytest.mark.parametrize(("kind", "count"), [("sentencepiece", 1), ("cased", 21)])
+def test_a_tokenizer_that_differs_from_its_library_is_refused(
+    kind: str, count: int, tmp_path: Path, tiny_contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting.text_parity, "compare", lambda *_: differing(count))
+    monkeypatch.setattr(exporting.tf.saved_model, "save", lambda *_, **__: pytest.fail("the work began"))
+    task = registry.build("tasks", "classification", labels=["a", "b"])
+    answerer = Answerer(task.model(registry.build("encoders", "tiny").build()), task, tokenizer_of(kind))
+    with pytest.raises(ModelError) as caught:
+        export(answerer, tmp_path, contents=tiny_contents)
+    assert f"{count} of 2000 generated texts" in caught.value.got and f"U+09FD ({count})" in caught.value.got
+    assert caught.value.expected.startswith(
+        "no difference" if kind == "sentencepiece" else "a difference on at most 1%"
+    )
+    assert "weights" in caught.value.fix and list(tmp_path.iterdir()) == []
+
+
+def test_a_cased_wordpiece_may_differ_a_little_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    encoder = registry.build("encoders", {"kind": "tiny", "vocabulary": "wordpiece"})
+    task, told = registry.build("tasks", "classification", labels=["a", "b"]), Told()
+    answerer = Answerer(task.model(encoder.build()), task, encoder.tokenizer())
+    contents = Contents(encoder.spec(), registry.build("heads", "pooled").spec(), encoder.files())
+    monkeypatch.setattr(exporting.text_parity, "compare", lambda *_: differing(20))
+    folder = export(answerer, tmp_path, contents=contents, settings=Settings(warmup=False), progress=told)
+    assert any("(1.00%) otherwise than its library: U+09FD (20)" in line for line in told.lines)
+    found = json.loads((folder / "assets.extra" / "parity.json").read_text(encoding="utf-8"))["tokenizer"]
+    assert found["kinds"]["U+09FD"]["texts"] == 20 and not [one for one in recwarn if one.category is UserWarning]
+
+
+@pytest.mark.parametrize("count", [0, 100])
+def test_a_lower_casing_wordpiece_warns_with_the_rate(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told()
+    monkeypatch.setattr(exporting.text_parity, "compare", lambda *_: differing(count))
+    with pytest.warns(UserWarning, match=rf"lower-cases is not exact.*{count} of 2000.*\({count / 20:.2f}%\)"):
+        exporting._check_tokenizer(tokenizer_of("lower"), told)
+    assert len(told.lines) == 1 and "lower-cases" in told.lines[0]
+
+
+def test_what_ships_passes_the_comparison() -> None:
+    for kind, most in (("sentencepiece", 0.0), ("cased", 0.01)):
+        assert exporting._check_tokenizer(tokenizer_of(kind), Told()).rate <= most
+
+
+def test_many_kinds_are_shortened() -> None:
+    kinds = {f"kind {number}": Kind(1, ()) for number in range(7)}
+    assert exporting._kinds(Parity(9, 7, 0, kinds)).endswith("kind 4 (1); 2 more kinds")
 
 
 def test_a_name_outside_the_folder_is_refused(tmp_path: Path, tiny_answerer: Answerer, tiny_contents: Contents) -> None:
