@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -18,6 +19,30 @@ def test_keras_is_keras_2_and_the_one_of_tensorflow() -> None:
 
 def test_versions_that_fit() -> None:
     check_versions(FITTING)
+    check_versions({**FITTING, "transformers": "4.100.0.dev0"})
+
+
+@pytest.mark.parametrize("name", ["tensorflow-cpu", "tensorflow_cpu", "tensorflow-tpu"])
+def test_another_build_of_tensorflow_counts(name: str) -> None:
+    installed = {name: "2.21.0", **{other: version for other, version in FITTING.items() if other != "tensorflow"}}
+    check_versions(installed, tensorflow=name)
+    with pytest.raises(InstallationError) as caught:
+        check_versions({**installed, "tf_keras": None}, tensorflow=name)
+    assert f'"{name}==2.21.*"' in caught.value.fix and '"tensorflow==' not in caught.value.fix
+
+
+def test_the_build_is_found_by_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "tensorflow-serving-api": ["tensorflow/core/a_pb2.py", "tensorflow_serving/__init__.py"],
+        "tensorflow_cpu": ["tensorflow/__init__.py"],
+    }
+    assert backend._tensorflow_package() == "tensorflow"
+    monkeypatch.setattr(backend, "_installed", lambda name: None)
+    monkeypatch.setattr(backend.metadata, "packages_distributions", lambda: {"tensorflow": list(files)})
+    monkeypatch.setattr(backend.metadata, "files", lambda name: [PurePosixPath(path) for path in files[name]])
+    assert backend._tensorflow_package() == "tensorflow_cpu"
+    monkeypatch.setattr(backend.metadata, "packages_distributions", dict)
+    assert backend._tensorflow_package() == "tensorflow", "which is absent, and is what the message names"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +59,10 @@ def test_versions_that_fit() -> None:
         {"transformers": "5.0.0"},
         {"transformers": "3.5.1"},
         {"transformers": "40.0"},
+        {"transformers": "4.56.2"},
+        {"transformers": "unknown"},
+        {"tensorflow": "2.20.0", "tf_keras": "2.20.1", "tensorflow-text": "2.20.0"},
+        {"tensorflow": "2.22.0", "tf_keras": "2.22.0", "tensorflow-text": "2.22.0"},
     ],
 )
 def test_versions_that_do_not_fit_are_named_with_the_command_that_mends_them(change: dict[str, str | None]) -> None:

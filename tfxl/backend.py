@@ -7,6 +7,7 @@ command line's help needs do not import it.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import metadata
 
@@ -14,33 +15,54 @@ from tfxl.errors import InstallationError
 
 SUPPORTED_MINOR = ("2.21",)
 PACKAGES = ("tensorflow", "tf_keras", "tensorflow-text")
+TRANSFORMERS = ((4, 57), (5, 0))
+"""The first version that is supported, and the first that is not: 5 has no TensorFlow."""
 
 
-def check_versions(installed: dict[str, str | None]) -> None:
-    """Checks that the packages belong together: one minor version of TensorFlow's three, transformers below 5.
+def check_versions(installed: dict[str, str | None], *, tensorflow: str = "tensorflow") -> None:
+    """Checks that the packages are supported: one minor version of TensorFlow's three, transformers from 4.57, below 5.
 
     Args:
         installed: Version by package name; None where a package is absent.
+        tensorflow: The package that holds TensorFlow: a build for a processor or a TPU has a name of its own.
 
     Raises:
         InstallationError: A package is absent or does not fit; the message names the pip command that mends it.
     """
     shown = ", ".join(f"{name} {version or 'absent'}" for name, version in installed.items())
-    minor = _minor(installed.get("tensorflow")) or SUPPORTED_MINOR[0]
-    fits = all(_minor(installed.get(name)) == minor for name in PACKAGES)
-    transformers = installed.get("transformers")
-    if fits and transformers is not None and transformers.startswith("4."):
+    minors = {_minor(installed.get(name)) for name in (tensorflow, *PACKAGES[1:])}
+    first, end = TRANSFORMERS
+    if len(minors) == 1 and minors <= set(SUPPORTED_MINOR) and first <= _numbers(installed.get("transformers")) < end:
         return
-    wanted = " ".join(f'"{name}=={minor}.*"' for name in PACKAGES)
+    minor = SUPPORTED_MINOR[-1]
+    wanted = " ".join(f'"{name}=={minor}.*"' for name in (tensorflow, *PACKAGES[1:]))
     raise InstallationError(
         shown,
-        expected="tensorflow, tf_keras, tensorflow-text of one minor version; transformers 4 (5 has no TensorFlow)",
+        expected=f"tensorflow, tf_keras, tensorflow-text of one minor version, {' or '.join(SUPPORTED_MINOR)}; "
+        "transformers 4 from 4.57 (5 has no TensorFlow)",
         fix=f'pip install {wanted} "transformers>=4.57,<5"',
     )
 
 
 def _minor(version: str | None) -> str | None:
     return ".".join(version.split(".")[:2]) if version else None
+
+
+def _numbers(version: str | None) -> tuple[int, ...]:
+    """Returns the major and the minor version; nothing, which is below any version, if there is none."""
+    found = re.match(r"(\d+)\.(\d+)", version or "")
+    return tuple(map(int, found.groups())) if found else ()
+
+
+def _tensorflow_package() -> str:
+    """Returns the package that holds the module `tensorflow`, such as tensorflow-cpu where there is no `tensorflow`."""
+    if _installed("tensorflow"):
+        return "tensorflow"
+    for name in metadata.packages_distributions().get("tensorflow", ()):
+        # Others, such as tensorflow-serving-api, may put files into the folder; one of them makes it a module.
+        if any(file.as_posix() == "tensorflow/__init__.py" for file in metadata.files(name) or ()):
+            return name
+    return "tensorflow"
 
 
 def _installed(name: str) -> str | None:
@@ -62,7 +84,10 @@ def _check_keras_is_not_loaded() -> None:
         )
 
 
-check_versions({name: _installed(name) for name in (*PACKAGES, "transformers")})
+_TENSORFLOW = _tensorflow_package()
+check_versions(
+    {name: _installed(name) for name in (_TENSORFLOW, *PACKAGES[1:], "transformers")}, tensorflow=_TENSORFLOW
+)
 _check_keras_is_not_loaded()
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
