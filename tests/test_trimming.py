@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -18,6 +19,8 @@ from tfxl.errors import ModelError, RecipeError, TfxlError, WeightsError
 from tfxl.pretrained import families
 from tfxl.pretrained.source import Checkpoint, open_checkpoint, write_checkpoint
 from tfxl.progress import Progress
+from tfxl.serving.answer import Answerer
+from tfxl.serving.export import Contents, Settings, export
 from tfxl.serving.model import load
 from tfxl.text.vocabulary import Rules
 
@@ -105,6 +108,42 @@ def test_a_saved_model_gets_its_next_version(tiny_model_folder: Path, tmp_path: 
     assert not (extra / "report.json").exists(), "its scores are those of the whole vocabulary"
     again = trimming.trim(found.folder, texts={"zh": TEXTS["zh"]})
     assert again.folder == tmp_path / "tiny" / "2" and again.after.pieces < found.after.pieces
+
+
+def test_a_trimmed_model_says_how_it_came_about(tiny_model_folder: Path, tmp_path: Path) -> None:
+    folder = trimming.trim(tiny_model_folder, tmp_path / "tiny", texts=TEXTS).folder
+    recipe = (folder / "assets.extra" / "run.toml").read_text(encoding="utf-8")
+    assert recipe.startswith("# This recipe trained tiny/1; its vocabulary was trimmed afterwards")
+    assert load(folder).recipe == load(tiny_model_folder).recipe
+    assert json.loads((folder / "assets.extra" / "trim.json").read_bytes())["trimmed_from"] == "tiny/1"
+
+
+@pytest.mark.parametrize("recipe", ["", "[export]\ntokens_only = true\nwarmup_batch_sizes = [2, 4]\n"])
+def test_export_settings_stay(
+    recipe: str, tiny_answerer: Answerer, tiny_contents: Contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = dataclasses.replace(tiny_contents, run_toml=recipe)
+    saved = export(tiny_answerer, tmp_path / "one", contents=contents, settings=Settings(tokens_only=True))
+    given: list[Settings] = []
+    monkeypatch.setattr(trimming, "export", lambda *_, settings, **more: given.append(settings) or saved)
+    trimming.trim(saved, texts=TEXTS)
+    assert given == [Settings(tokens_only=True, warmup_batch_sizes=(2, 4) if recipe else (1, 8, 32))]
+
+
+def test_skipped_rows_are_told(weights: str, tmp_path: Path) -> None:
+    rows = [json.dumps({"text": text}, ensure_ascii=False) for text in TEXTS["de"]]
+    (tmp_path / "de.jsonl").write_text("\n".join([*rows, *["{"] * 5]), encoding="utf-8")
+    told = Told()
+    overrides = [
+        f'output="{tmp_path / "small"}"',
+        f'texts="{tmp_path}/{{language}}.jsonl"',
+        'languages=["de"]',
+        'reader={kind = "jsonl", label = "", on_error = "skip"}',
+    ]
+    trimming.trim_with_files(weights, *overrides, progress=told)
+    named = [line for line in told.lines if line.startswith("texts: skipped")]
+    assert len(named) == 3 and f"de.jsonl, line {len(rows) + 1}: " in named[0]
+    assert "texts: 5 rows skipped" in told.lines
 
 
 def test_wrong_outputs_are_found_before_the_work(weights: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -29,7 +29,8 @@ from tfxl.pretrained.network import load as load_network
 from tfxl.pretrained.saved_model import find_version
 from tfxl.pretrained.source import open_checkpoint
 from tfxl.progress import SILENT, Progress
-from tfxl.readers import expand
+from tfxl.readers import BadRow, expand
+from tfxl.serving import export as exporting
 from tfxl.serving.answer import Answerer
 from tfxl.serving.export import Contents, export
 from tfxl.serving.model import Model
@@ -42,8 +43,15 @@ RECORD = "trim.json"
 """The record in a saved model's assets.extra."""
 OUTDATED = ("report.json", "report.html", RECORD)
 """What was measured with the whole vocabulary."""
+NOTE = (
+    "# This recipe trained {origin}; its vocabulary was trimmed afterwards, so the recipe alone does not make this\n"
+    f"# version. What was cut stands in {RECORD}.\n"
+)
+"""The head of a trimmed model's run.toml."""
 PROOF_TEXTS = 48
 BATCH = 16
+SHOWN = 3
+"""Skipped rows that are named; all of them are counted."""
 Texts = Mapping[str, Sequence[str]]
 
 
@@ -178,19 +186,28 @@ def trim_with_files(weights: str, *overrides: str, progress: Progress = SILENT) 
         TfxlError: A setting, a file or the weights are wrong, or the proof failed. Nothing is written then.
     """
     chosen = settings.validate(Settings, recipes.override({}, overrides), where="")
-    texts = _read(chosen, chosen.texts)
-    held_out = _read(chosen, chosen.held_out) if chosen.held_out else None
+    texts = _read(chosen, "texts", progress)
+    held_out = _read(chosen, "held_out", progress) if chosen.held_out else None
     return trim(weights, chosen.output, texts=texts, held_out=held_out, rules=chosen.keep, progress=progress)
 
 
-def _read(chosen: Settings, pattern: str) -> dict[str, list[str]]:
+def _read(chosen: Settings, what: Literal["texts", "held_out"], progress: Progress) -> dict[str, list[str]]:
+    pattern: str = getattr(chosen, what)
     reader = registry.build("readers", chosen.reader)
     found: dict[str, list[str]] = {}
     for path, language in expand(pattern, chosen.languages, files=reader.reads_files):
         for example in reader.read(path, language=language):
             both = (example.text, example.second_text)
             found.setdefault(example.language, []).extend(text for text in both if text)
+    _tell_skipped(reader.skipped, what, progress)
     return found
+
+
+def _tell_skipped(skipped: Sequence[BadRow], what: str, progress: Progress) -> None:
+    for bad in skipped[:SHOWN]:
+        progress.say(f"{what}: skipped {bad.path}, line {bad.line}: {bad.reason}")
+    if skipped:
+        progress.say(f"{what}: {len(skipped)} rows skipped")
 
 
 class _Source(ABC):
@@ -271,10 +288,23 @@ class _Saved(_Source):
             new.assign(tf.gather(old, kept) if _is_table(old) else old)
 
     def write(self, tokenizer: Tokenizer, record: Trimmed, progress: Progress) -> Path:
-        content = json.dumps(record.as_json(), ensure_ascii=False, indent=1).encode()
-        contents = dataclasses.replace(self.contents, files={**self.contents.files, RECORD: content})
+        origin = "/".join(str(part) for part in (self.model.name, self.model.version) if part is not None)
+        content = json.dumps({"trimmed_from": origin, **record.as_json()}, ensure_ascii=False, indent=1).encode()
+        contents = dataclasses.replace(
+            self.contents,
+            files={**self.contents.files, RECORD: content},
+            run_toml=NOTE.format(origin=origin) + self.contents.run_toml,
+        )
         answerer = Answerer(self.trimmed, self.task, tokenizer)
-        return export(answerer, self.output, contents=contents, progress=progress)
+        return export(answerer, self.output, contents=contents, settings=self._export_settings(), progress=progress)
+
+    def _export_settings(self) -> exporting.Settings:
+        """Returns what the saved model was exported with: it goes to the same server."""
+        section = self.model.recipe.get("export", {})
+        chosen = settings.validate(exporting.Settings, section, where="export")
+        # The signatures say it even if there is no recipe.
+        tokens_only = "input_ids" in self.model.manifest.signatures["serving_default"]["inputs"]
+        return chosen.model_copy(update={"tokens_only": tokens_only})
 
 
 def _is_table(variable: tf.Variable) -> bool:
