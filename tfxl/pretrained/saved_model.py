@@ -33,7 +33,7 @@ def find_version(folder: Path) -> Path | None:
 
 
 def open_saved_model(folder: Path) -> Checkpoint:
-    """Returns the encoder's weights and tokenizer of a saved model, such as `saved_models/ner/1`.
+    """Returns the encoder's weights and tokenizer of a saved model, such as `saved_models/sentiment/1`.
 
     Raises:
         WeightsError: A file is missing, damaged or not the one that was saved.

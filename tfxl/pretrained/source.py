@@ -18,7 +18,8 @@ def open_checkpoint(weights: str) -> Checkpoint:
 
     Args:
         weights: An offline source (`offline:multilingual-e5-small`), a folder in Hugging Face's layout, a model that
-            tfxl saved (`saved_models/ner/1`), or a name on the Hugging Face Hub (`intfloat/multilingual-e5-small`).
+            tfxl saved (`saved_models/sentiment/1`), or a name on the Hugging Face Hub
+            (`intfloat/multilingual-e5-small`).
 
     Raises:
         WeightsError: The weights are missing or damaged, or are not BERT's.

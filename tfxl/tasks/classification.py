@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 class Classification(Task):
     """One label a text (Devlin et al. 2019, section 4.1): sentiment, topic, intent.
 
-    For several labels at once use `multilabel`. Logits are `[batch, labels]`, or `[batch, 1]` with
-    `activation = "sigmoid"`.
+    Logits are `[batch, labels]`, or `[batch, 1]` with `activation = "sigmoid"`.
 
     Example:
         >>> task = Classification(labels=["negative", "neutral", "positive"])
