@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -20,6 +20,10 @@ from safetensors.numpy import load_file, save_file
 
 from tests.evaluation.toy_answers import evaluated
 from tfxl.cli import main
+
+if TYPE_CHECKING:
+    from tfxl.serving.answer import Answerer
+    from tfxl.serving.export import Contents
 
 RECIPE = """
 name = "broken"
@@ -40,16 +44,26 @@ epochs = 1
 """
 ROWS = {"en": ("bad room", "good room"), "zh": ("房间不好", "房间很好")}
 BERT = 'encoder={kind="bert", weights="HERE/weights"}'
-WHOLE = ['data={train="HERE/en.jsonl", test="HERE/none.jsonl", languages=["en"]}', 'encoder={kind="tiny"}']
-WHOLE += ['task={kind="classification", labels=["bad", "good"]}']
+SAVED = """
+name = "model"
+[data]
+train = "HERE/en.jsonl"
+languages = ["en"]
+[encoder]
+kind = "tiny"
+[task]
+kind = "classification"
+labels = ["negative", "neutral", "positive"]
+"""
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> Path:
+def sound(tmp_path_factory: pytest.TempPathFactory, tiny_answerer: Answerer, tiny_contents: Contents) -> Path:
     """A folder in which everything is right. Do not write in it; copy it."""
     from tfxl.encoders.tiny import Tiny
     from tfxl.pretrained import families
     from tfxl.pretrained.checkpoint import Checkpoint, write_checkpoint
+    from tfxl.serving.export import export
 
     folder = tmp_path_factory.mktemp("sound") / "HERE"
     folder.mkdir()
@@ -61,7 +75,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> 
     files = encoder.files()
     config = json.loads(files.pop("config.json"))
     write_checkpoint(folder / "weights", Checkpoint("tiny", config, families.extract(encoder.build()), files))
-    shutil.copytree(tiny_model_folder, folder / "model" / "1")
+    export(tiny_answerer, folder / "model", contents=dataclasses.replace(tiny_contents, run_toml=SAVED))
     evaluated().write(folder / "a.json")
     first, *others = evaluated().rows
     dataclasses.replace(evaluated(), rows=tuple(others)).write(folder / "fewer.json")
@@ -270,10 +284,12 @@ CASES = {
     "model with a file too many": model(lambda folder: put(folder, "note.txt"), "unknown: note.txt"),
     "evaluating a damaged model": model(cut("saved_model.pb"), "is damaged", verb="evaluate"),
     "exporting a damaged model": model(cut("saved_model.pb"), "is damaged", verb="export"),
-    "evaluating without data": Broken(["evaluate", "HERE/model"], ["is not set"]),
-    "evaluating a missing file": Broken(["evaluate", "HERE/model", *WHOLE], ["none.jsonl"]),
+    "evaluating without data": Broken(["evaluate", "HERE/model"], ["data.test is not set"]),
+    "evaluating a missing file": Broken(["evaluate", "HERE/model", "data.test='HERE/none.jsonl'"], ["none.jsonl"]),
+    "evaluating other labels": Broken(["evaluate", "HERE/model", "data.test='HERE/en.jsonl'"], ["en.jsonl", "'bad'"]),
+    "evaluating with other training": Broken(["evaluate", "HERE/model", "training.epochs=9"], ["training.epochs=9"]),
     "exporting with an unknown setting": Broken(
-        ["export", "HERE/model", *WHOLE, "export.tokens=true"], ["export.tokens", "did you mean 'tokens_only'?"]
+        ["export", "HERE/model", "export.tokens=true"], ["export.tokens", "did you mean 'tokens_only'?"]
     ),
     # Comparing and trimming
     "comparing fewer rows": Broken(
