@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tfxl import run
+from tfxl.encoders import INPUTS, blocks
 from tfxl.errors import DataError, ModelError, RecipeError
 from tfxl.evaluation.record import Evaluation
-from tfxl.recipe import resolve
+from tfxl.recipe import assemble, resolve
 from tfxl.serving.model import load
+from tfxl.tuners.gradual import thaw
 
 TEXTS = {
     "negative": {"en": "bad and dirty room", "zh": "房间又脏又差", "ar": "الغرفة سيئة", "hi": "कमरा गंदा था"},
@@ -234,3 +238,55 @@ def test_tensorboard_gets_the_scores_of_every_language_and_the_recipe(trained):
     folder = next((trained.folder.parent / "training" / "logs").iterdir())
     tags = EventAccumulator(str(folder / "test")).Reload().Tags()["tensors"]
     assert {f"test/accuracy/language/{language}" for language in ("en", "zh", "ar", "hi")} <= set(tags)
+
+
+def test_weights_are_copied_by_place_where_a_tuner_froze_other_layers(recipe):
+    """`get_weights` lists what trains first, so its order differs between the two."""
+    parts = assemble(resolve(recipe, "tuner.kind=gradual"))
+    model, copy = run.build_model(parts), run.build_model(parts)
+    thaw(blocks(model), layers=1)
+    random = np.random.default_rng(0)
+    for variable in model.variables:
+        variable.assign(random.normal(size=variable.shape))
+    inputs = {name: np.ones([2, 5], np.int32) for name in INPUTS}
+    expected = model(inputs).numpy()
+    assert (copy(inputs).numpy() != expected).any()
+    run.copy_weights(model, copy)
+    np.testing.assert_array_equal(copy(inputs).numpy(), expected)
+    thaw(blocks(copy), layers=1)
+    for one, other in zip(model.get_weights(), copy.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+MIRRORED = """
+import sys
+from tfxl.backend import tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+tf.distribute.MirroredStrategy = lambda make=tf.distribute.MirroredStrategy: make(["CPU:0", "CPU:1"])
+
+from tfxl import run
+
+run.train(*sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_train_what_one_does(recipe, tmp_path):
+    overrides = [
+        "training.epochs=3",
+        "training.optimizer=sgd",
+        "tuner.kind=gradual",
+        "tuner.layers_per_epoch=1",
+        'head={kind="pooled", dropout=0.0}',  # each device draws its own
+        "evaluation.before=false",
+    ]
+    one = run.train(recipe, *overrides, f'output="{tmp_path / "one"}"')
+    command = [sys.executable, "-c", MIRRORED, str(recipe), *overrides]
+    command += ["training.strategy=mirrored", f'output="{tmp_path / "two"}"']
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr[-3000:]
+    two = load(tmp_path / "two" / "tiny")
+    for expected, found in zip(weights(one), weights(two), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
