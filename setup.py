@@ -36,7 +36,7 @@ setup(
         "tf_keras>=2.21,<2.22",
         "tensorflow-text>=2.21,<2.22",
         "transformers>=4.57,<5",  # 5 has no TensorFlow
-        "keras-nlp>=0.20",
+        "keras-nlp>=0.20",  # for parts that build vocabularies and augment text; none ships yet
         "huggingface_hub>=0.34,<1",  # fetches weights by name; 1 does not go with transformers 4
         "tensorboard>=2.20,<2.22",
         "numpy>=1.26",
