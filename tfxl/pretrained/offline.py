@@ -10,14 +10,13 @@ another version of Unicode, and 3 of 27,720 test texts came out differently. The
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import importlib.util
 import json
 import os
-import shutil
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -123,18 +122,19 @@ def _find(source: Source) -> Path:
 
 
 def _fill(folder: Path, checkpoint: Checkpoint) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+    """Writes the folder whole; others, in this process too, may be doing the same, and the first one wins."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
-    try:
-        write_checkpoint(unfinished, checkpoint)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        unfinished = write_checkpoint(Path(scratch) / "whole", checkpoint)
         digests = {path.name: _sha256(path) for path in sorted(unfinished.iterdir())}
         (unfinished / DIGESTS).write_text(json.dumps(digests, indent=2), encoding="utf-8")
-        with contextlib.suppress(FileExistsError):
+        if folder.exists() and not _intact(folder):
+            folder.rename(Path(scratch) / "damaged")
+        try:
             unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        except OSError:
+            if not folder.is_dir():
+                raise
     _checked.cache_clear()
 
 
