@@ -290,3 +290,9 @@ def test_two_devices_train_what_one_does(recipe, tmp_path):
     two = load(tmp_path / "two" / "tiny")
     for expected, found in zip(weights(one), weights(two), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_early_stopping_without_validation_is_refused_before_anything_is_read(recipe, tmp_path):
+    with pytest.raises(RecipeError, match="without validation data"):
+        run.train(recipe, f'output="{tmp_path}"', 'data.validation=""', "training.early_stopping=worst")
+    assert not list(tmp_path.iterdir())

@@ -118,11 +118,15 @@ def read(run: Run, parts: Parts, split: str, *, report: DataReport, progress: Pr
     found.skipped = parts.reader.skipped[skipped_before:]
     found.show(split, progress)
     if not found.rows:
-        raise DataError(
-            f"{pattern}: no row of it can be used",
-            expected=f"rows in {', '.join(codes)}",
-            fix="Correct the file, data.languages, or the reader's settings.",
-        )
+        raise _nothing_usable(pattern, codes)
+
+
+def _nothing_usable(pattern: str, codes: Sequence[str]) -> DataError:
+    return DataError(
+        f"{pattern}: no row of it can be used",
+        expected=f"rows in {', '.join(codes)}",
+        fix="Correct the file, data.languages, or the reader's settings.",
+    )
 
 
 def _usable(example: Example, parts: Parts) -> bool:

@@ -64,6 +64,7 @@ def train(recipe: str | Path, *overrides: str, progress: Progress = SILENT) -> M
     parts = assemble(run)
     check_files(run, parts)
     check_writable(training_folder(run))
+    fitting.check_early_stopping(run.training, validates=bool(run.data.validation))
     # Before any TensorFlow op: a TPU starts with empty tables, and workers can only be joined at the start.
     devices = strategy.find(run.training.strategy)
     keras.utils.set_random_seed(run.seed)
@@ -73,13 +74,16 @@ def train(recipe: str | Path, *overrides: str, progress: Progress = SILENT) -> M
     with tempfile.TemporaryDirectory(prefix="tfxl-") as scratch:
         batches = training_batches(run, parts, Path(scratch), report=rows, progress=progress)
         fitted = fit(run, parts, batches, splits, devices=devices, progress=progress)
-    files = rows.files()
-    if splits.test:
-        after = score(run, parts, fitted.answerer.text, splits.test, progress=progress)
-        show(after, progress)
-        files |= write_report(run, after, training_folder(run), before=fitted.before, history=fitted.history)
-        log_evaluation(fitted.logs, {each.name: each.value for each in after.scores}, flat(run.as_toml()))
+    files = rows.files() | (measure(run, parts, fitted, splits.test, progress=progress) if splits.test else {})
     return load(publish(run, parts, fitted.answerer, files, progress=progress))
+
+
+def measure(run: Run, parts: Parts, fitted: Fitted, test: Sequence[Example], *, progress: Progress) -> dict[str, bytes]:
+    """Scores a trained model on the test data, shows, logs and reports the scores, and returns the reports."""
+    after = score(run, parts, fitted.answerer.text, test, progress=progress)
+    show(after, progress)
+    log_evaluation(fitted.logs, {each.name: each.value for each in after.scores}, flat(run.as_toml()))
+    return write_report(run, after, training_folder(run), before=fitted.before, history=fitted.history)
 
 
 def placed(run: Run, devices: tf.distribute.Strategy) -> Run:

@@ -134,12 +134,7 @@ def fit(
             then has the weights of the last good update.
     """
     updates = _updates(batches, settings)
-    if settings.early_stopping != "none" and score is None:
-        raise RecipeError(
-            f'training.early_stopping = "{settings.early_stopping}" without validation data',
-            expected="scores of validation after each epoch",
-            fix='Set data.validation, or training.early_stopping = "none".',
-        )
+    check_early_stopping(settings, validates=score is not None)
     check_strategy(model, settings.strategy)
     dropout.seed(model, seed)
     with using(settings.precision) as chosen, model.distribute_strategy.scope(), dropout.cheap_masks(model):
@@ -166,6 +161,20 @@ def _updates(batches: Data, settings: Settings) -> int:
             fix="Lower training.accumulation_steps or training.batch_size, or train for more epochs.",
         )
     return updates
+
+
+def check_early_stopping(settings: Settings, *, validates: bool) -> None:
+    """Refuses early stopping without anything that could stop it.
+
+    Raises:
+        RecipeError: There are no scores of validation.
+    """
+    if settings.early_stopping != "none" and not validates:
+        raise RecipeError(
+            f'training.early_stopping = "{settings.early_stopping}" without validation data',
+            expected="scores of validation after each epoch",
+            fix='Set data.validation, or training.early_stopping = "none".',
+        )
 
 
 def check_strategy(model: keras.Model, name: str) -> None:
