@@ -176,7 +176,7 @@ def test_all_rows_skipped_is_an_error(tmp_path: Path) -> None:
 def test_huge_fields_are_read_and_endless_ones_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "rows.csv", "text,label\n" + "长" * 300_000 + ",x\n" + '"' + "y\n" * 100_000 + '",x\n')
     assert [len(e.text) for e in read(path)] == [300_000, 200_000]
-    for module in ("tfxl.readers", "tfxl.readers.csv"):
+    for module in ("tfxl.readers._files", "tfxl.readers.csv"):
         monkeypatch.setattr(f"{module}.MAX_CHARACTERS", 1000)
     reader = Csv(on_error="skip")
     path = write(tmp_path / "more.csv", "text,label\n" + "长" * 3000 + ",x\na,b\n" + '"' + "y,y\n" * 400)

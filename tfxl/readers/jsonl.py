@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tfxl.readers import RowReader, lines, reject_line
+from tfxl.readers import RowReader, json_object, lines, reject_line
 
 _RIGHT = 'one JSON object a line, such as {"text": "…", "label": "…"}'
 
@@ -24,26 +23,9 @@ class Jsonl(RowReader):
             if not line.text.strip() or reject_line(self, path, line):
                 continue
             try:
-                yield line.number, _object(line.text)
+                yield line.number, json_object(line.text)
             except ValueError as error:
                 fix = "Correct the row"
                 if line.number == 1 and line.text.lstrip().startswith("["):
                     fix = "Convert a file that is one JSON array: jq -c '.[]' FILE > NEW"
                 self.reject(path, line.number, str(error), expected=_RIGHT, fix=fix)
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        # Numbers stay as they are written, so that 1.0 and 1e5 remain the names that they are.
-        value = json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"no JSON: {error.msg} at character {error.pos + 1}") from None
-    except RecursionError:
-        raise ValueError("JSON that is nested too deeply") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"a JSON {type(value).__name__}, not an object")
-    return value
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
