@@ -20,6 +20,7 @@ from tfxl.progress import Progress
 from tfxl.readers import BadRow, expand
 from tfxl.recipe import Parts, Run, make_cleaners
 from tfxl.samplers import expected_epochs
+from tfxl.tasks import Task
 from tfxl.text.dataset import Batches, Rows, StaticShapes
 
 SHOWN = 3
@@ -184,6 +185,6 @@ def _observed(examples: Iterator[Example], parts: Parts) -> Iterator[Example]:
         yield example
 
 
-def texts_of(examples: Sequence[Example], parts: Parts) -> dict[str, list[str]]:
-    """Returns the texts of examples by the names that the task reads."""
-    return {name: [getattr(example, name) or "" for example in examples] for name in parts.task.text_inputs}
+def texts_of(examples: Sequence[Example], task: Task) -> dict[str, list[Any]]:
+    """Returns the texts of examples by the names that a task reads."""
+    return {name: [getattr(example, name) or "" for example in examples] for name in task.text_inputs}

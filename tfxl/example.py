@@ -1,4 +1,4 @@
-"""The two records that travel through tfxl: an Example goes in, a Prediction comes out."""
+"""The records that travel through tfxl: an Example goes in, a Prediction comes out."""
 
 from __future__ import annotations
 
@@ -66,6 +66,21 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """A text that was found for another.
+
+    Attributes:
+        text: The text.
+        score: How near it is; for unit vectors the cosine.
+        id: Its name in the index, such as a label.
+    """
+
+    text: str
+    score: float
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """A finished answer; the task says which of the fields it fills.
 
@@ -74,6 +89,9 @@ class Prediction:
         scores: A score between 0 and 1 for each label.
         labels: All labels that apply, for tasks that give several.
         spans: Parts of the text, in their order; for a question, the best answers, the best one first.
+        value: A number, for tasks that measure; None otherwise.
+        vector: The text's embedding, for tasks that give one.
+        matches: Texts that were found, the best one first.
         truncated: Whether the text was longer than the model reads.
     """
 
@@ -81,4 +99,7 @@ class Prediction:
     scores: Mapping[str, float] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
+    value: float | None = None
+    vector: tuple[float, ...] = ()
+    matches: tuple[Match, ...] = ()
     truncated: bool = False

@@ -80,6 +80,7 @@ def train(recipe: str | Path, *overrides: str, progress: Progress = SILENT) -> M
 
 def measure(run: Run, parts: Parts, fitted: Fitted, test: Sequence[Example], *, progress: Progress) -> dict[str, bytes]:
     """Scores a trained model on the test data, shows, logs and reports the scores, and returns the reports."""
+    parts = dataclasses.replace(parts, task=fitted.answerer.parts.task)
     after = score(run, parts, fitted.answerer.text, test, progress=progress)
     show(after, progress)
     log_evaluation(fitted.logs, {each.name: each.value for each in after.scores}, flat(run.as_toml()))
@@ -162,7 +163,17 @@ def fit(
             progress=progress,
         )
     copy_weights(model, served)
-    return Fitted(Answerer(parts.tuner.merge(served), parts.task, batches.tokenizer), before, history, logs)
+    answerer = Answerer(parts.tuner.merge(served), parts.task, batches.tokenizer)
+    return Fitted(tuned(answerer, splits.validation, progress=progress), before, history, logs)
+
+
+def tuned(answerer: Answerer, validation: Sequence[Example], *, progress: Progress) -> Answerer:
+    """Returns the answerer with what its task chooses on the validation data, such as thresholds."""
+    model, task, tokenizer = answerer.parts.model, answerer.parts.task, answerer.parts.tokenizer
+    if not (validation and task.learns_from_validation):
+        return answerer
+    predictions = predict(answerer.text, task, texts_of(validation, task), progress=progress)
+    return Answerer(model, task.tuned(validation, predictions), tokenizer)
 
 
 def check_writable(folder: Path) -> None:
@@ -226,12 +237,13 @@ def score(
         progress: Is told of every batch.
     """
     task = parts.task
+    predictions = predict(function, task, texts_of(examples, task), progress=progress)
     return evaluating.evaluate(
         examples,
-        predict(function, task, texts_of(examples, parts), progress=progress),
+        predictions,
         [registry.build("metrics", kind) for kind in task.metrics],
         gold=task.gold,
-        answer=task.answer,
+        answers=task.answers(examples, predictions),
         trained_languages=run.data.languages,
         settings=run.evaluation,
     )

@@ -76,8 +76,9 @@ def test_answers_are_records_in_order(trained):
     alone = [
         predict(answerer.text, task, {name: [text[i]] for name, text in texts.items()})[0] for i in range(len(rows))
     ]
-    assert [task.answer(one) for one in together] == [task.answer(one) for one in alone]
-    right = [task.answer(one) == task.gold(row) for one, row in zip(together, rows, strict=True)]
+    answers = task.answers(rows, together)
+    assert answers == task.answers(rows, alone)
+    right = [answer == task.gold(row) for answer, row in zip(answers, rows, strict=True)]
     assert np.mean(right) > 0.7
 
 

@@ -117,7 +117,7 @@ def test_answers_that_are_no_labels_have_no_confusions() -> None:
     ]
     predictions = [Prediction("xy"), Prediction("z")]
     evaluation = evaluate(
-        examples, predictions, [Accuracy()], answer=lambda prediction: [*prediction.label], settings=QUICK
+        examples, predictions, [Accuracy()], answers=[[*each.label] for each in predictions], settings=QUICK
     )
     assert evaluation.overall().value == 1.0
     assert evaluation.labels == () and evaluation.confusions == {}

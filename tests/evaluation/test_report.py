@@ -141,7 +141,7 @@ def test_texts_and_labels_cannot_inject_anything() -> None:
 def test_answers_that_are_no_labels_have_no_label_sections() -> None:
     examples = [Example("a", label=("x",), language="en"), Example("b", label=("y", "z"), language="en")]
     evaluation = evaluate(
-        examples, [Prediction("x"), Prediction("q")], [Accuracy()], answer=lambda p: (p.label,), settings=QUICK
+        examples, [Prediction("x"), Prediction("q")], [Accuracy()], answers=[("x",), ("q",)], settings=QUICK
     )
     page = Page(report.render(evaluation))
     ids = {attributes.get("id") for _, attributes in page.tags}

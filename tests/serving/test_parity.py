@@ -4,6 +4,7 @@ import unicodedata
 
 import pytest
 
+from tfxl import registry
 from tfxl.backend import tf
 from tfxl.serving import parity
 
@@ -15,7 +16,8 @@ def test_probes_are_of_many_scripts_and_directions() -> None:
 
 
 def test_second_texts_run_backwards() -> None:
-    texts = parity.probe_texts(("text", "second_text"))
+    task = registry.build("tasks", "classification", labels=["a", "b"], second_text=True)
+    texts = parity.probe_texts(task)
     assert texts["second_text"] == texts["text"][::-1]
 
 

@@ -51,8 +51,8 @@ class Settings(base_settings.Settings):
         return self
 
 
-def _label(item: Example | Prediction) -> Any:
-    return item.label
+def _label(example: Example) -> Any:
+    return example.label
 
 
 def evaluate(
@@ -61,7 +61,7 @@ def evaluate(
     task_metrics: Sequence[Metric],
     *,
     gold: Callable[[Example], Any] = _label,
-    answer: Callable[[Prediction], Any] = _label,
+    answers: Sequence[Any] | None = None,
     trained_languages: Sequence[str] = (),
     settings: Settings | None = None,
 ) -> Evaluation:
@@ -74,7 +74,7 @@ def evaluate(
         predictions: The model's answers, in the same order.
         task_metrics: What to measure; the first is the one that the model is judged by.
         gold: Takes the right answer from an example, in the form that the metrics expect.
-        answer: Takes the answer from a prediction, in the same form.
+        answers: The predicted answers in the same form; the predictions' labels if None.
         trained_languages: The languages that had training rows, for the transfer gap.
         settings: Intervals and groups; the defaults if None.
 
@@ -83,7 +83,8 @@ def evaluate(
     """
     told = settings or Settings()
     _check(examples, predictions)
-    rows = _rows(examples, predictions, gold=gold, answer=answer, settings=told)
+    found = [prediction.label for prediction in predictions] if answers is None else answers
+    rows = _rows(examples, predictions, gold=gold, answers=found, settings=told)
     trained = tuple(trained_languages)
     return Evaluation(
         metrics=tuple(metric.spec() for metric in task_metrics),
@@ -124,12 +125,12 @@ def _rows(
     predictions: Sequence[Prediction],
     *,
     gold: Callable[[Example], Any],
-    answer: Callable[[Prediction], Any],
+    answers: Sequence[Any],
     settings: Settings,
 ) -> tuple[Row, ...]:
     measure = _length(settings.length_unit)
     rows = []
-    for example, prediction in zip(examples, predictions, strict=True):
+    for example, prediction, answer in zip(examples, predictions, answers, strict=True):
         expected = frozen(gold(example))
         if expected is None:
             raise DataError(
@@ -146,7 +147,7 @@ def _rows(
                 length=sum(map(measure, texts)),
                 digest=_digest(texts),
                 gold=expected,
-                predicted=frozen(answer(prediction)),
+                predicted=frozen(answer),
                 # More digits than anyone reads would double the file.
                 scores={label: round(float(score), 6) for label, score in prediction.scores.items()},
             )

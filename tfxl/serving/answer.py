@@ -64,7 +64,7 @@ class Answerer(tf.Module):
             return
         _check_length(task, rows["position_embeddings"])
         self.tokenizer = tokenizer
-        texts = {name: tf.TensorSpec([None], tf.string, name=name) for name in task.text_inputs}
+        texts = {name: tf.TensorSpec([None, *_shape(name, task)], tf.string, name=name) for name in task.text_inputs}
         self.functions["text"] = tf.function(self._text, input_signature=[texts])
         if {"labels", "scores"} <= set(self.functions["tokens"].get_concrete_function().structured_outputs):
             examples = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
@@ -115,7 +115,8 @@ class Answerer(tf.Module):
             return self._answer({name: tf.identity(batch[name]) for name in INPUTS})
 
     def _classify(self, batch: Tensors) -> Tensors:
-        features = {name: tf.io.FixedLenFeature([], tf.string) for name in self.parts.task.text_inputs}
+        task = self.parts.task
+        features = {name: tf.io.FixedLenFeature(_shape(name, task), tf.string) for name in task.text_inputs}
         answer = self.functions["text"](tf.io.parse_example(batch["inputs"], features))
         return {"classes": answer["labels"], "scores": answer["scores"]}
 
@@ -159,6 +160,11 @@ def encode(batch: Tensors, task: Task, tokenizer: Tokenizer) -> Tensors:
     return {**encoded, "truncated": encoded["truncated"] | cut}
 
 
+def _shape(text_input: str, task: Task) -> list[int]:
+    """The shape of one row of a text input."""
+    return [task.num_choices] if text_input == "choices" else []
+
+
 def _check_length(task: Task, most: int | None) -> None:
     if most is not None and task.settings.max_length > most:
         raise RecipeError(
@@ -193,8 +199,13 @@ def _cleaned(batch: Tensors) -> tuple[Tensors, tf.Tensor]:
     checks = [_require(sizes[0] > 0, "the batch is empty: send at least one text")]
     checks += [_require(size == sizes[0], f"{' and '.join(batch)} differ in number") for size in sizes[1:]]
     with tf.control_dependencies(checks):
-        long = [tf.strings.length(text) > MAX_BYTES for text in batch.values()]
+        long = [_any(tf.strings.length(text) > MAX_BYTES) for text in batch.values()]
         return {name: _readable(text) for name, text in batch.items()}, tf.reduce_any(tf.stack(long), axis=0)
+
+
+def _any(flags: tf.Tensor) -> tf.Tensor:
+    """Whether one of the flags of each row `[batch, …]` is set."""
+    return tf.reduce_any(tf.reshape(flags, [tf.shape(flags)[0], -1]), axis=1)
 
 
 def _readable(text: tf.Tensor) -> tf.Tensor:
@@ -206,7 +217,7 @@ def _readable(text: tf.Tensor) -> tf.Tensor:
 def predict(
     function: Callable[..., Mapping[str, tf.Tensor]],
     task: Task,
-    texts: Mapping[str, Sequence[str]],
+    texts: Mapping[str, Sequence[Any]],
     *,
     batch_size: int = 32,
     progress: Progress = SILENT,
@@ -216,14 +227,14 @@ def predict(
     Args:
         function: `Answerer.text`, or a text signature of a SavedModel.
         task: Turns rows of answers into records.
-        texts: The texts by the names in the task's `text_inputs`, all of one length.
+        texts: The texts by the names in the task's `text_inputs`, all of one length; `choices` are lists of texts.
         batch_size: Texts a call.
         progress: Is told of every batch.
 
     Raises:
         ModelError: Texts are missing, or differ in number, or are not strings.
     """
-    columns = {name: _encoded(name, texts.get(name)) for name in task.text_inputs}
+    columns = {name: _column(name, texts.get(name), task) for name in task.text_inputs}
     if len({len(column) for column in columns.values()}) > 1:
         raise ModelError(
             ", ".join(f"{len(column)} of {name}" for name, column in columns.items()),
@@ -232,7 +243,7 @@ def predict(
         )
     # Bytes tell more about tokens than characters do: both a Chinese sign and an English word of four letters are about
     # one token. The longest go first, so that a batch that does not fit into memory shows at once.
-    lengths = -np.sum([[len(text) for text in column] for column in columns.values()], axis=0)
+    lengths = -np.sum([[_size(text) for text in column] for column in columns.values()], axis=0)
     order = np.argsort(lengths, kind="stable")
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     predictions: list[Any] = [None] * len(order)
@@ -242,6 +253,29 @@ def predict(
         for place, row in enumerate(rows):
             predictions[row] = task.prediction({name: value[place] for name, value in answers.items()})
     return predictions
+
+
+def _column(name: str, texts: Sequence[Any] | None, task: Task) -> list[Any]:
+    """The texts of an input as UTF-8; for choices, the list of each row.
+
+    Raises:
+        ModelError: A row has another number of choices than the task.
+    """
+    if name != "choices":
+        return _encoded(name, texts)
+    rows = [_encoded(f"{name}[{place}]", row) for place, row in enumerate(texts or ())]
+    if wrong := [len(row) for row in rows if len(row) != task.num_choices] or ([0] if texts is None else []):
+        raise ModelError(
+            f"{wrong[0]} choices",
+            expected=f"{task.num_choices} choices for each text",
+            fix="Give as many choices as the model was trained with.",
+        )
+    return rows
+
+
+def _size(text: bytes | list[bytes]) -> int:
+    """The number of bytes."""
+    return len(text) if isinstance(text, bytes) else sum(map(len, text))
 
 
 def _encoded(name: str, texts: Sequence[str] | None) -> list[bytes]:

@@ -208,7 +208,7 @@ def _warmup_records(name: str, answerer: Answerer, sizes: tuple[int, ...]) -> It
     task, tokenizer = answerer.parts.task, answerer.parts.tokenizer
     for signature in answerer.signatures():
         for size in sizes:
-            texts = {key: _cycle(column, size) for key, column in parity.probe_texts(task.text_inputs).items()}
+            texts = {key: _cycle(column, size) for key, column in parity.probe_texts(task).items()}
             if signature == "classify":
                 yield warmup.classify_record(name, signature, texts)
             elif signature == "tokens" or "text" not in answerer.functions:
@@ -218,9 +218,9 @@ def _warmup_records(name: str, answerer: Answerer, sizes: tuple[int, ...]) -> It
                 yield warmup.predict_record(name, signature, {key: tf.constant(texts[key]).numpy() for key in texts})
 
 
-def _cycle(texts: list[str], size: int) -> list[str]:
-    """`size` texts, beginning with the longest, over and over."""
-    longest_first = sorted(texts, key=len, reverse=True)
+def _cycle(texts: list[Any], size: int) -> list[Any]:
+    """`size` texts (or lists of choices), beginning with the longest, over and over."""
+    longest_first = sorted(texts, key=lambda text: len("".join(text)), reverse=True)
     return [longest_first[place % len(texts)] for place in range(size)]
 
 

@@ -72,14 +72,16 @@ class Model:
         texts: Sequence[str],
         second_texts: Sequence[str] | None = None,
         *,
+        choices: Sequence[Sequence[str]] | None = None,
         batch_size: int = 32,
         progress: Progress = SILENT,
     ) -> list[Prediction]:
         """Answers texts, or pairs of texts, in their order.
 
         Args:
-            texts: The texts.
-            second_texts: The second texts, for a task about pairs.
+            texts: The texts; for questions about contexts, the questions.
+            second_texts: The second texts, for a task about pairs; the contexts of questions.
+            choices: The choices of each text, for a task that chooses.
             batch_size: Texts a call.
             progress: Is told of every batch.
 
@@ -89,12 +91,13 @@ class Model:
         Example:
             >>> load("saved_models/sentiment").predict(["这家酒店很吵"])[0].label
         """
-        given = {"text": texts} if second_texts is None else {"text": texts, "second_text": second_texts}
+        columns = {"text": texts, "second_text": second_texts, "choices": choices}
+        given = {name: column for name, column in columns.items() if column is not None}
         if set(given) != set(self.task.text_inputs):
             raise ModelError(
                 f"{' and '.join(given)} for {self.name}",
                 expected=" and ".join(self.task.text_inputs),
-                fix="Give second_texts if and only if the model was trained on pairs.",
+                fix="Give second_texts and choices if and only if the model was trained with them.",
             )
         return answer.predict(self.text, self.task, given, batch_size=batch_size, progress=progress)
 

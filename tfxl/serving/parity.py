@@ -13,7 +13,8 @@ from tfxl.encoders import INPUTS
 from tfxl.errors import ModelError
 from tfxl.serving import answer
 from tfxl.serving.answer import Answerer
-from tfxl.tasks import Tensors
+from tfxl.tasks import Task, Tensors
+from tfxl.text import windows
 
 PROBES = (
     "The room was clean, but the bus was late.",
@@ -58,9 +59,15 @@ class Difference(NamedTuple):
         return self.largest <= tolerance and (self.has_scores or not self.other_answers)
 
 
-def probe_texts(names: tuple[str, ...]) -> dict[str, list[str]]:
-    """Returns the probes for a task's text inputs; second texts are the probes backwards."""
-    return {name: list(PROBES[:: -1 if place % 2 else 1]) for place, name in enumerate(names)}
+def probe_texts(task: Task) -> dict[str, list[Any]]:
+    """Returns the probes for a task's text inputs; second texts are the probes backwards, choices move on."""
+    columns: dict[str, list[Any]] = {
+        name: list(PROBES[:: -1 if place % 2 else 1]) for place, name in enumerate(task.text_inputs)
+    }
+    if "choices" in columns:
+        moved = [PROBES[place:] + PROBES[:place] for place in range(1, task.num_choices + 1)]
+        columns["choices"] = [list(row) for row in zip(*moved, strict=True)]
+    return columns
 
 
 def check(answerer: Answerer, signatures: Mapping[str, Function], *, tolerance: float) -> dict[str, Any]:
@@ -77,14 +84,16 @@ def check(answerer: Answerer, signatures: Mapping[str, Function], *, tolerance: 
     Raises:
         ModelError: A comparison failed: what would be served is not what was trained.
     """
-    texts = {name: tf.constant(column) for name, column in probe_texts(answerer.parts.task.text_inputs).items()}
+    texts = {name: tf.constant(column) for name, column in probe_texts(answerer.parts.task).items()}
     tokens = _through_tokens(answerer, signatures["tokens"])
     served = signatures["serving_default"] if "text" in answerer.functions else tokens
     with full_precision():
         whole = served(**texts)
         differences = {
             "saved_model_against_keras": difference(whole, answerer.layer_by_layer(**texts)),
-            "text_against_tokens": difference(whole, tokens(**texts)),
+            "text_against_tokens": difference(
+                _of_one_window(whole, texts, answerer), _of_one_window(tokens(**texts), texts, answerer)
+            ),
             "batch_against_single": difference(whole, _one_by_one(served, texts)),
         }
     report: dict[str, Any] = {"texts": len(PROBES), "tolerance": tolerance}
@@ -96,21 +105,48 @@ def check(answerer: Answerer, signatures: Mapping[str, Function], *, tolerance: 
 
 
 def _through_tokens(answerer: Answerer, function: Function) -> Function:
+    """Returns a function that answers texts by way of tokens; of texts in several windows, it answers the first."""
+
     def answers(**texts: tf.Tensor) -> Tensors:
         encoded = answer.encode(texts, answerer.parts.task, answerer.parts.tokenizer)
+        if "example" in encoded:
+            encoded = windows.pick(encoded, tf.zeros([tf.reduce_max(encoded["example"]) + 1], tf.int32))
         return dict(function(**{name: encoded[name] for name in INPUTS}))
 
     return answers
 
 
+def _of_one_window(answers: Mapping[str, tf.Tensor], texts: Tensors, answerer: Answerer) -> Tensors:
+    """Returns the answers to the texts that are read in one piece, the only ones that tokens alone can answer."""
+    task = answerer.parts.task
+    encoded = answer.encode(texts, task, answerer.parts.tokenizer)
+    if "example" not in encoded:
+        return dict(answers)
+    counts = tf.reshape(tf.math.bincount(encoded["example"]), [-1, task.rows_per_text])
+    whole = tf.reduce_max(counts, axis=1) == 1
+    return {name: tf.boolean_mask(value, whole) for name, value in answers.items()}
+
+
 def _one_by_one(function: Function, texts: Tensors) -> Tensors:
     rows = [function(**{name: column[row : row + 1] for name, column in texts.items()}) for row in range(len(PROBES))]
-    return {name: tf.concat([row[name] for row in rows], axis=0) for name in rows[0]}
+    return {name: _stacked([row[name].numpy() for row in rows]) for name in rows[0]}
+
+
+def _stacked(rows: list[np.ndarray]) -> tf.Tensor:
+    """Puts rows together that may be padded to different sizes."""
+    size = np.max([row.shape for row in rows], axis=0)[1:]
+    return tf.constant(np.concatenate([_padded(row, size) for row in rows]))
+
+
+def _padded(row: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Pads all dimensions but the first: strings with nothing, numbers with 0."""
+    missing = [(0, 0), *((0, int(full - has)) for full, has in zip(size, row.shape[1:], strict=True))]
+    return np.pad(row, missing, constant_values=b"" if row.dtype == object else 0)
 
 
 def difference(first: Mapping[str, tf.Tensor], second: Mapping[str, tf.Tensor]) -> Difference:
     """Returns how far two answers to the same texts are apart, over the outputs that both have."""
-    pairs = [(first[name].numpy(), second[name].numpy()) for name in sorted(first.keys() & second.keys())]
+    pairs = [_alike(first[name].numpy(), second[name].numpy()) for name in sorted(first.keys() & second.keys())]
     scores = [(a, b) for a, b in pairs if a.dtype.kind == "f"]
     others = [(a, b) for a, b in pairs if a.dtype.kind != "f"]
     return Difference(
@@ -118,6 +154,11 @@ def difference(first: Mapping[str, tf.Tensor], second: Mapping[str, tf.Tensor]) 
         other_answers=sum(int(np.sum(a != b)) for a, b in others),
         has_scores=bool(scores),
     )
+
+
+def _alike(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    size = np.maximum(first.shape, second.shape)[1:]
+    return _padded(first, size), _padded(second, size)
 
 
 @contextmanager

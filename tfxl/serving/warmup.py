@@ -35,7 +35,7 @@ def predict_record(name: str, signature: str, inputs: Arrays) -> PredictionLog:
     return PredictionLog(predict_log=PredictLog(request=request))
 
 
-def classify_record(name: str, signature: str, texts: Mapping[str, Sequence[str]]) -> PredictionLog:
+def classify_record(name: str, signature: str, texts: Mapping[str, Sequence[Any]]) -> PredictionLog:
     """Returns a record that calls a signature with `tf.Example`s, one a row of `texts`."""
     request = ClassificationRequest()
     request.model_spec.name, request.model_spec.signature_name = name, signature
@@ -45,10 +45,12 @@ def classify_record(name: str, signature: str, texts: Mapping[str, Sequence[str]
     return PredictionLog(classify_log=ClassifyLog(request=request))
 
 
-def example(texts: Mapping[str, str]) -> tf.train.Example:
-    """Returns texts, by name, as a `tf.Example`."""
+def example(texts: Mapping[str, str | list[str]]) -> tf.train.Example:
+    """Returns texts, or lists of texts, by name, as a `tf.Example`."""
+    lists = {name: [text] if isinstance(text, str) else text for name, text in texts.items()}
     features = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()])) for name, text in texts.items()
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode() for text in each]))
+        for name, each in lists.items()
     }
     return tf.train.Example(features=tf.train.Features(feature=features))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -14,7 +14,8 @@ from tfxl.backend import keras, tf
 from tfxl.encoders import INPUTS
 from tfxl.example import Example, Prediction
 from tfxl.heads import Head
-from tfxl.registry import Part
+from tfxl.registry import Part, Spec
+from tfxl.text import windows
 
 if TYPE_CHECKING:
     from tfxl.text.tokenizer import Tokenizer
@@ -29,11 +30,21 @@ class Task(Part):
         """What every task can be told."""
 
         max_length: int = Field(default=128, ge=4)
-        """Tokens of a text (or pair) that are read, special tokens included."""
+        """Tokens of a text (or pair) that are read at once, special tokens included."""
+        stride: int = Field(default=0, ge=0)
+        """Above 0: longer texts are read whole, in windows that share so many tokens with their neighbours."""
+        max_windows: int = Field(default=64, ge=1)
+        """The most windows of a text, so that one text cannot keep a server busy."""
 
     default_head: ClassVar[str]
-    metrics: ClassVar[tuple[str, ...]]
-    """Kinds of metrics; the first is the one that a run is judged by."""
+    metrics: tuple[Spec, ...]
+    """The metrics; the first is the one that a run is judged by."""
+    rows_per_text: int = 1
+    """Rows of tokens that belong together: 2 where a task compares two texts that are read apart."""
+    target_padding: int | None = None
+    """What pads targets `[rows, tokens]`, for tasks whose targets belong to tokens."""
+    learns_from_validation: ClassVar[bool] = False
+    """Whether `tuned` wants the answers to the validation data."""
 
     settings: Settings
 
@@ -54,53 +65,110 @@ class Task(Part):
             DataError: The example cannot be used for this task.
         """
 
+    @property
+    def num_choices(self) -> int:
+        """How many `choices` each text has, for a task whose `text_inputs` name them."""
+        return 0
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Tasks that this one is made of and that can be answered alone, by name; each gets a signature."""
+        return {}
+
     def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         """Returns what the graph gets of a batch of examples: texts as `[batch]` bytes objects, and the targets.
 
         Raises:
             DataError: A label is not one that the task knows.
         """
-        return {
-            name: np.array([getattr(example, name).encode() for example in examples], dtype=object)
-            for name in self.text_inputs
-        }
+        return {name: np.array([_bytes(getattr(each, name)) for each in examples], object) for name in self.text_inputs}
 
     @abstractmethod
     def encode(self, batch: Tensors, tokenizer: Tokenizer) -> Tensors:
-        """Encodes a batch of texts, in the graph.
+        """Encodes a batch of texts as rows of tokens, in the graph.
+
+        A text is one row, or `rows_per_text` rows beside each other. With `stride` it is as many windows as it takes;
+        in training each window is a row of data of its own, and `batch` says which one is asked for.
 
         Args:
-            batch: The texts by `text_inputs`, each `[batch]` string; in training also what `features` adds.
+            batch: The texts by `text_inputs`, each `[batch]` string (`choices` `[batch, choices]`); in training also
+                what `features` adds and, with `stride`, `window` `[batch]` int32.
             tokenizer: The encoder's tokenizer.
 
         Returns:
-            The three model inputs and `truncated` `[batch]` bool; in training also `target` and `weight`, as the loss
-            takes them.
+            The three model inputs `[rows, tokens]` and `truncated` `[batch]` bool; when windows are not asked for,
+            with `stride`, also `example` `[rows]` int32, the row's place among the texts (times `rows_per_text`); in
+            training also `target` and `weight` `[rows, …]`, as the loss takes them.
         """
 
+    def encode_texts(self, batch: Tensors, tokenizer: Tokenizer, *, offsets: bool = False) -> Tensors:
+        """Returns the rows of a batch of texts, or of pairs: what most tasks' `encode` begins with.
+
+        Args:
+            batch: What `encode` got.
+            tokenizer: The encoder's tokenizer.
+            offsets: Whether to add `starts` and `ends` `[rows, tokens]`: see `Tokenizer.encode`.
+        """
+        texts = [batch[name] for name in self.text_inputs]
+        return self.encode_sides(texts, batch.get("window"), tokenizer, offsets=offsets)
+
+    def encode_sides(
+        self, texts: Sequence[tf.Tensor], window: tf.Tensor | None, tokenizer: Tokenizer, *, offsets: bool = False
+    ) -> Tensors:
+        """Returns the rows of texts or pairs, cut or in windows as the settings say.
+
+        Args:
+            texts: One or two tensors `[texts]` string.
+            window: `[texts]` int32, the window of each text that is asked for; all of them if None.
+            tokenizer: The encoder's tokenizer.
+            offsets: Whether to add offsets.
+        """
+        limits = self.settings.model_dump(include={"max_length", "stride", "max_windows"})
+        encoded = tokenizer.encode(*texts, **limits, offsets=offsets)
+        return encoded if window is None or "example" not in encoded else windows.pick(encoded, window)
+
+    @staticmethod
+    def per_text(logits: tf.Tensor, encoded: Tensors) -> tf.Tensor:
+        """Returns logits `[texts, …]`: the mean over a text's windows, where texts were read in windows."""
+        return tf.math.segment_mean(logits, encoded["example"]) if "example" in encoded else logits
+
     @abstractmethod
-    def loss(self) -> keras.losses.Loss:
-        """Returns the loss of targets and logits."""
+    def loss(self) -> Any:
+        """Returns the loss of targets and logits; it gives `[rows]`."""
 
     @abstractmethod
     def decode(self, logits: tf.Tensor, encoded: Tensors) -> Tensors:
         """Turns logits into the finished answer, in the graph.
 
         Args:
-            logits: What the model gives.
-            encoded: What `encode` gave; without `truncated` where the caller sent tokens.
+            logits: What the model gives for each row.
+            encoded: What `encode` gave; the three model inputs alone where the caller sent tokens.
 
         Returns:
-            Tensors whose first dimension is the batch.
+            Tensors whose first dimension is the texts; a text with fewer entries than others is padded.
         """
 
     def gold(self, example: Example) -> Any:
         """Returns the right answer of an example in the form that the metrics take."""
         return example.label
 
-    def answer(self, prediction: Prediction) -> Any:
-        """Returns a predicted answer in the form that the metrics take."""
-        return prediction.label
+    def answers(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[Any]:
+        """Returns the predicted answers to a whole split in the form that the metrics take.
+
+        Args:
+            examples: What was asked, for tasks whose answer belongs to the words of a text or to all candidates.
+            predictions: One for each example.
+        """
+        return [prediction.label for prediction in predictions]
+
+    def tuned(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Self:
+        """Returns the task with what is chosen after training, such as thresholds; itself if there is nothing.
+
+        Args:
+            examples: The validation data.
+            predictions: The trained model's answers to it.
+        """
+        return self
 
     @abstractmethod
     def prediction(self, answer: dict[str, Any]) -> Prediction:
@@ -120,3 +188,8 @@ class Task(Part):
         logits = layer(encoder.output, inputs["attention_mask"])
         # Config
         return keras.Model(inputs=inputs, outputs=logits, name=self.kind)
+
+
+def _bytes(text: str | tuple[str, ...] | None) -> Any:
+    """A text as the graph takes it; a tuple of texts as a list."""
+    return [each.encode() for each in text] if isinstance(text, tuple) else (text or "").encode()

@@ -92,8 +92,7 @@ class Classification(Task):
 
     def encode(self, batch: Tensors, tokenizer: Tokenizer) -> Tensors:
         """Encodes the text or pair; targets pass through."""
-        texts = [batch[name] for name in self.text_inputs]
-        encoded = tokenizer.encode(*texts, max_length=self.settings.max_length)
+        encoded = self.encode_texts(batch, tokenizer)
         return {**encoded, **{name: batch[name] for name in ("target", "weight") if name in batch}}
 
     def loss(self) -> keras.losses.Loss:
@@ -102,7 +101,7 @@ class Classification(Task):
 
     def decode(self, logits: tf.Tensor, encoded: Tensors) -> Tensors:
         """Gives `label` `[batch]`, and names and probabilities in one order: `labels`, `scores` `[batch, labels]`."""
-        scores = probabilities(tf.cast(logits, tf.float32))
+        scores = probabilities(self.per_text(tf.cast(logits, tf.float32), encoded))
         names = tf.constant(self.names)
         answer = {
             "label": tf.gather(names, tf.argmax(scores, axis=-1)),

@@ -75,8 +75,15 @@ class Rows:
 class Coder(Protocol):
     """What batches need of a task: plain features of examples, and their encoding in the graph."""
 
+    rows_per_text: int
+    target_padding: int | None
+
+    @property
+    def text_inputs(self) -> tuple[str, ...]:
+        """The names of the texts among the features."""
+
     def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
-        """Returns what the graph gets of a batch."""
+        """Returns what the graph gets of a batch; every array's first dimension is the batch."""
 
     def encode(self, batch: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
         """Encodes a batch in the graph."""
@@ -98,26 +105,50 @@ class StaticShapes(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What measuring found: the length of each row in tokens, and which rows were cut."""
+    """What measuring found. An item is what is trained on at once: a row of data, or one window of a long one.
+
+    Attributes:
+        lengths: `[items]` int32, the real tokens of each item; of its longest row, where it has several.
+        rows: `[items]` int64, the row of data of each item.
+        windows: `[items]` int32, its window; None if texts are not read in windows.
+        truncated: `[rows of data]` bool, which ones were cut.
+    """
 
     lengths: np.ndarray
+    rows: np.ndarray
+    windows: np.ndarray | None
     truncated: np.ndarray
 
 
 def measure(rows: Rows, task: Coder, tokenizer: Any) -> Measured:
-    """Encodes every row once: its number of real tokens `[rows]` int32, and whether it was cut `[rows]` bool."""
-    encode = tf.function(lambda batch: task.encode(batch, tokenizer), reduce_retracing=True)
-    lengths, truncated = np.zeros(len(rows), np.int32), np.zeros(len(rows), bool)
+    """Encodes every row of data once, to know how long it is and how many windows it has."""
+    encode = tf.function(lambda texts: _sizes(task.encode(texts, tokenizer)), reduce_retracing=True)
+    parts, has_windows = [], False
     for start in range(0, len(rows), MEASURE_ROWS):
-        part = slice(start, min(start + MEASURE_ROWS, len(rows)))
-        encoded = encode({name: tf.constant(value) for name, value in _features(task, rows, part).items()})
-        lengths[part] = tf.reduce_sum(encoded["attention_mask"], axis=1).numpy()
-        truncated[part] = encoded["truncated"].numpy()
-    return Measured(lengths, truncated)
+        features = task.features(rows[range(start, min(start + MEASURE_ROWS, len(rows)))])
+        sizes = encode({name: tf.constant(features[name]) for name in task.text_inputs})
+        has_windows = "example" in sizes
+        parts.append(_items({name: value.numpy() for name, value in sizes.items()}, start, task.rows_per_text))
+    lengths, owners, windows, truncated = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Measured(lengths, owners, windows if has_windows else None, truncated)
 
 
-def _features(task: Coder, rows: Rows, part: slice) -> dict[str, np.ndarray]:
-    return task.features(rows[range(part.start, part.stop)])
+def _sizes(encoded: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    sizes = {"lengths": tf.reduce_sum(encoded["attention_mask"], axis=1), "truncated": encoded["truncated"]}
+    return sizes | ({"example": encoded["example"]} if "example" in encoded else {})
+
+
+def _items(sizes: Mapping[str, np.ndarray], start: int, rows_per_text: int) -> tuple[np.ndarray, ...]:
+    """Returns length, row of data and window of each item of some rows of data, and which of these were cut."""
+    lengths = sizes["lengths"]
+    example = sizes.get("example", np.arange(len(lengths)))
+    _, first, counts = np.unique(example, return_index=True, return_counts=True)
+    window = np.arange(len(example)) - np.repeat(first, counts)
+    # The rows of one text that belong together, such as the choices of a question, are one item.
+    keys, item = np.unique(np.stack([example // rows_per_text, window]), axis=1, return_inverse=True)
+    longest = np.zeros(keys.shape[1], np.int32)
+    np.maximum.at(longest, item.ravel(), lengths)
+    return longest, keys[0].astype(np.int64) + start, keys[1].astype(np.int32), sizes["truncated"]
 
 
 def draw(groups: np.ndarray, shares: np.ndarray, *, seed: int, epoch: int) -> np.ndarray:
@@ -214,11 +245,12 @@ class Batches:
     @property
     def steps_per_epoch(self) -> int:
         """The number of batches of an epoch."""
-        return -(-len(self.rows) // self.batch_size)
+        return -(-len(self.measured.rows) // self.batch_size)
 
     def plan(self, epoch: int) -> list[np.ndarray]:
-        """Returns the rows of each batch of an epoch."""
-        order = draw(self.rows.groups, self.shares, seed=self.seed, epoch=epoch)
+        """Returns the items (rows of data, or windows of them) of each batch of an epoch."""
+        groups = self.rows.groups[self.measured.rows]
+        order = draw(groups, self.shares, seed=self.seed, epoch=epoch)
         lengths = self.measured.lengths
         return cut(order, lengths, batch_size=self.batch_size, seed=self.seed, epoch=epoch)
 
@@ -240,7 +272,9 @@ class Batches:
         return raw.map(self._encode, num_parallel_calls=2, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
     def _batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        features = self.task.features(self.rows[indices])
+        features = self.task.features(self.rows[self.measured.rows[indices]])
+        if self.measured.windows is not None:
+            features["window"] = self.measured.windows[indices]
         if self.static is None or len(indices) == self.batch_size:
             return features
         # A full batch whose extra rows count nothing. The loss is divided by all rows, so the real ones count for more.
@@ -251,27 +285,37 @@ class Batches:
         return filled
 
     def _signature(self) -> dict[str, tf.TensorSpec]:
-        sample = self.task.features(self.rows[[0]])
+        sample = self._batch(np.array([0]))
         batch = self.batch_size if self.static else None
         return {
-            name: tf.TensorSpec([batch, *value.shape[1:]], tf.string if value.dtype == object else value.dtype)
+            name: tf.TensorSpec(
+                [batch, *[None] * (value.ndim - 1)], tf.string if value.dtype == object else value.dtype
+            )
             for name, value in sample.items()
         }
 
     def _encode(self, batch: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         encoded = self.task.encode(batch, self.tokenizer)
         inputs = {name: encoded[name] for name in INPUTS}
-        if self.static:
-            inputs = _pad(inputs, self.static.lengths, self.tokenizer.special.pad, self.batch_size)
-        return inputs, encoded["target"], encoded["weight"]
+        if self.static is None:
+            return inputs, encoded["target"], encoded["weight"]
+        # Targets of tokens grow with their tokens.
+        values = dict.fromkeys(inputs, 0) | {"input_ids": self.tokenizer.special.pad}
+        if self.task.target_padding is not None:
+            inputs["target"], values["target"] = encoded["target"], self.task.target_padding
+        rows = self.batch_size * self.task.rows_per_text
+        inputs = _pad(inputs, self.static.lengths, values, rows)
+        return inputs, inputs.pop("target", encoded["target"]), encoded["weight"]
 
 
-def _pad(inputs: dict[str, tf.Tensor], lengths: Sequence[int], pad_id: int, batch_size: int) -> dict[str, tf.Tensor]:
-    """Pads to the smallest allowed length that holds the batch."""
-    tokens = tf.shape(inputs["input_ids"])[1]
+def _pad(
+    tensors: dict[str, tf.Tensor], lengths: Sequence[int], values: Mapping[str, int], rows: int
+) -> dict[str, tf.Tensor]:
+    """Pads `[rows, tokens]` tensors with their values to the smallest allowed length that holds the batch."""
+    tokens = tf.shape(tensors["input_ids"])[1]
     length = tf.reduce_min(tf.boolean_mask(lengths, tf.constant(lengths) >= tokens))
     padded = {
-        name: tf.pad(tensor, [[0, 0], [0, length - tokens]], constant_values=pad_id if name == "input_ids" else 0)
-        for name, tensor in inputs.items()
+        name: tf.pad(tensor, [[0, 0], [0, length - tokens]], constant_values=values[name])
+        for name, tensor in tensors.items()
     }
-    return {name: tf.ensure_shape(tensor, [batch_size, None]) for name, tensor in padded.items()}
+    return {name: tf.ensure_shape(tensor, [rows, None]) for name, tensor in padded.items()}

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from tfxl.backend import tf
 from tfxl.errors import RecipeError, WeightsError
+from tfxl.text import windows
+from tfxl.text.windows import Rows
 
 
 class SpecialIds(NamedTuple):
@@ -112,48 +114,71 @@ class Tokenizer(tf.Module, metaclass=ABCMeta):
         return Offsets(ids, *(ids.with_values(tf.cast(part.values, tf.int32) + shift) for part in (starts, ends)))
 
     def encode(
-        self, texts: tf.Tensor, second_texts: tf.Tensor | None = None, *, max_length: int
+        self,
+        texts: tf.Tensor,
+        second_texts: tf.Tensor | None = None,
+        *,
+        max_length: int,
+        stride: int = 0,
+        max_windows: int = 64,
+        offsets: bool = False,
     ) -> dict[str, tf.Tensor]:
         """Encodes texts, or pairs of texts, as a model reads them.
 
-        Where a pair is too long, the longer text is shortened first.
+        Where a pair is too long, the longer text is shortened first. With `stride`, a text that is too long becomes
+        several rows instead, each a window of it; of a pair it is the second text that is read in windows, and the
+        first keeps at most half of the room.
 
         Args:
             texts: `[batch]` string.
             second_texts: `[batch]` string, or None.
             max_length: The most tokens of a row, special tokens included.
+            stride: Tokens that neighbouring windows share; 0 cuts long texts instead.
+            max_windows: The most windows of a text; what is left of it is cut.
+            offsets: Whether to tell which bytes of the text (the second of a pair) each token stands for.
 
         Returns:
-            `input_ids`, `token_type_ids`, `attention_mask` `[batch, tokens]` int32, padded on the right to the longest
-            row, and `truncated` `[batch]` bool.
+            `input_ids`, `token_type_ids`, `attention_mask` `[rows, tokens]` int32, padded on the right to the longest
+            row, and `truncated` `[batch]` bool. With stride also `example` `[rows]` int32, ascending: the text that a
+            row is a window of. With offsets also `starts` and `ends` `[rows, tokens]` int32, -1 for special tokens and
+            the first text of a pair; bytes of `texts` as they were given.
 
         Raises:
-            RecipeError: `max_length` leaves no room for text.
+            RecipeError: `max_length` leaves no room for text, or `stride` none for progress.
         """
-        room = max_length - 2 - (0 if second_texts is None else self.separators_between)
-        if room < 2:
-            raise RecipeError(
-                f"max_length = {max_length}",
-                expected="at least 4 tokens, for pairs at least 6: special tokens take up to four",
-                fix="Raise max_length.",
-            )
-        first = self.pieces(texts)
-        if second_texts is None:
-            return self._assemble([first], [tf.minimum(_lengths(first), room)])
-        second = self.pieces(second_texts)
-        return self._assemble([first, second], _longest_first(_lengths(first), _lengths(second), room))
+        sides = [texts] if second_texts is None else [texts, second_texts]
+        room = max_length - 2 - self.separators_between * (len(sides) - 1)
+        _check_room(max_length, room, stride, len(sides))
+        last = self.pieces_with_offsets(sides[-1]) if offsets else (self.pieces(sides[-1]),)
+        parts = [*(self.pieces(side) for side in sides[:-1]), last[0]]
+        rows = windows.cut(parts, room, stride=stride, most=max_windows) if stride else windows.shorten(parts, room)
+        index, encoded = self._assemble(parts, rows)
+        if stride:
+            encoded["example"] = rows.example
+        for name, place in zip(("starts", "ends"), last[1:], strict=False):
+            none = tf.fill([tf.shape(parts[0].flat_values)[0] if len(parts) == 2 else 0], -1)
+            encoded[name] = tf.gather(tf.concat([none, place.flat_values, [-1, -1, -1]], axis=0), index)
+        return encoded
 
-    def _assemble(self, parts: list[tf.RaggedTensor], kept: list[tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Lays the first `kept` pieces of each part between special tokens, by one gather over all values."""
+    def _assemble(self, parts: list[tf.RaggedTensor], rows: Rows) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Lays the pieces of each row between special tokens, by one gather over all values.
+
+        Returns:
+            For each token its place among the parts' values one after another, followed by cls, sep and pad; and the
+            encoded rows.
+        """
         values = tf.concat([*(part.flat_values for part in parts), self.special[:3]], axis=0)
         after = tf.shape(values)[0]
         cls, sep, pad = after - 3, after - 2, after - 1
-        starts = [tf.cast(part.row_starts(), tf.int32)[:, None] for part in parts]
-        ends = [1 + kept[0][:, None]]
+        starts = [
+            (tf.gather(tf.cast(part.row_starts(), tf.int32), rows.example) + first)[:, None]
+            for part, first in zip(parts, rows.firsts, strict=True)
+        ]
+        ends = [1 + rows.kept[0][:, None]]
         gap = 0 if len(parts) == 1 else self.separators_between
         if len(parts) == 2:
             starts[1] += tf.shape(parts[0].flat_values)[0]
-            ends.append(ends[0] + gap + kept[1][:, None])
+            ends.append(ends[0] + gap + rows.kept[1][:, None])
         total = ends[-1] + 1
         position = tf.range(tf.reduce_max(tf.concat([total[:, 0], [2]], 0)))[None, :]
         index = tf.where(position < ends[0], starts[0] + position - 1, sep)
@@ -163,27 +188,27 @@ class Tokenizer(tf.Module, metaclass=ABCMeta):
             index = tf.where(second, starts[1] + position - ends[0] - gap, index)
             types = self.second_type * tf.cast((position >= ends[0] + gap) & (position < total), tf.int32)
         index = tf.where(position == 0, cls, tf.where(position < total, index, pad))
-        lost = [_lengths(part) > keep for part, keep in zip(parts, kept, strict=True)]
-        return {
+        return index, {
             "input_ids": tf.gather(values, index),
             "token_type_ids": types,
             "attention_mask": tf.cast(position < total, tf.int32),
-            "truncated": tf.reduce_any(tf.stack(lost), axis=0),
+            "truncated": rows.truncated,
         }
 
 
-def _lengths(part: tf.RaggedTensor) -> tf.Tensor:
-    return tf.cast(part.row_lengths(), tf.int32)
-
-
-def _longest_first(first: tf.Tensor, second: tf.Tensor, room: int) -> list[tf.Tensor]:
-    """Returns how many pieces of each text stay; an odd place goes to the longer text, or to the second of equals."""
-    half, odd = divmod(room, 2)
-    spare_first = odd * tf.cast(first > second, tf.int32)
-    return [
-        tf.minimum(first, tf.maximum(room - second, half + spare_first)),
-        tf.minimum(second, tf.maximum(room - first, half + odd - spare_first)),
-    ]
+def _check_room(max_length: int, room: int, stride: int, sides: int) -> None:
+    if room < 2:
+        raise RecipeError(
+            f"max_length = {max_length}",
+            expected="at least 4 tokens, for pairs at least 6: special tokens take up to four",
+            fix="Raise max_length.",
+        )
+    if stride >= (smallest := room // sides):
+        raise RecipeError(
+            f"stride = {stride} with max_length = {max_length}",
+            expected=f"less than {smallest}: windows must move on",
+            fix="Lower stride; a quarter of max_length is usual.",
+        )
 
 
 def from_files(files: Mapping[str, bytes]) -> Tokenizer:
