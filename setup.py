@@ -19,7 +19,8 @@ EXTRAS = {
     # Tracking with Weights & Biases.
     "wandb": ["wandb>=0.18"],
 }
-TESTS = ["hypothesis", "pytest", "pytest-xdist", "scikit-learn", "nbclient", "nbformat", "ipykernel"]
+# seqeval, scikit-learn and scipy are what our scores are compared with; nothing else needs them.
+TESTS = ["hypothesis", "pytest", "pytest-xdist", "scikit-learn", "scipy", "seqeval", "nbclient", "nbformat", "ipykernel"]
 CHECKS = ["ruff", "mypy", "import-linter"]
 
 setup(
