@@ -20,6 +20,11 @@ class Metric(Part):
 
     higher_is_better: ClassVar[bool] = True
 
+    @property
+    def name(self) -> str:
+        """What a score is called in tables and logs: the kind, unless the settings change what is measured."""
+        return self.kind
+
     @abstractmethod
     def statistics(self, gold: Sequence[Any], predicted: Sequence[Any]) -> np.ndarray:
         """Returns `[rows, numbers]` float64: what each row adds to the score.
