@@ -1,53 +1,37 @@
 """What every task keeps: settings round-trip, targets fit logits, the loss falls, graph and Python agree."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tests.contracts.task_cases import CASES
 from tfxl import registry
 from tfxl.backend import keras, tf
+from tfxl.data import texts_of
 from tfxl.encoders import INPUTS
 from tfxl.encoders.tiny import Tiny
-from tfxl.example import Example
 from tfxl.serving.answer import Answerer, predict
 from tfxl.text.dataset import Batches, Rows
 
-NEEDED = {"classification": {"labels": ["negative", "positive"], "max_length": 24}}
-"""Settings that a task cannot do without; a task that is not named here can be made without any."""
-VARIANTS = [
-    *((kind, NEEDED.get(kind, {})) for kind in registry.names("tasks")),
-    ("classification", {**NEEDED["classification"], "activation": "sigmoid"}),
-    ("classification", {**NEEDED["classification"], "second_text": True}),
-    ("classification", {**NEEDED["classification"], "class_weights": "balanced", "focal_gamma": 1.0}),
-]
-TEXTS = {"negative": ["schlecht", "很差", "سيئ", "बुरा"], "positive": ["sehr gut", "很好", "جيد", "अच्छा 👍"]}
 
-
-def examples(task):
-    paired = "second_text" in task.text_inputs
-    return [
-        Example(text * (1 + number % 2), second_text=text if paired else None, label=label, language="und")
-        for label, texts in TEXTS.items()
-        for number, text in enumerate(texts)
-    ]
-
-
-@pytest.fixture(scope="module", params=VARIANTS, ids=lambda variant: f"{variant[0]}-{len(variant[1])}-{variant[1]}")
+@pytest.fixture(scope="module", params=CASES, ids=str)
 def trained(request, tmp_path_factory):
     """A task, its model before and after a few steps, and its answers."""
-    kind, settings = request.param
+    case = request.param
     keras.utils.set_random_seed(0)
-    task = registry.find("tasks", kind)(**settings)
-    for example in examples(task):
+    task = registry.find("tasks", case.kind)(**case.settings)
+    for example in case.examples:
         task.observe(example)
     encoder = Tiny()
-    rows = Rows.write(examples(task), tmp_path_factory.mktemp("rows") / "rows", group=lambda example: example.language)
-    batches = Batches(rows, task, encoder.tokenizer(), batch_size=8, seed=0)
+    rows = Rows.write(case.examples, tmp_path_factory.mktemp("rows") / "rows", group=lambda example: example.language)
+    batches = Batches(rows, task, encoder.tokenizer(), batch_size=len(case.examples), seed=0)
     model = task.model(encoder.build())
     model.compile(keras.optimizers.Adam(0.02), loss=task.loss())
     losses = model.fit(batches.dataset(20), steps_per_epoch=1, epochs=20, verbose=0).history["loss"]
-    return SimpleNamespace(task=task, model=model, tokenizer=encoder.tokenizer(), batches=batches, losses=losses)
+    made = {"task": task, "model": model, "tokenizer": encoder.tokenizer(), "batches": batches, "losses": losses}
+    return SimpleNamespace(**made, examples=case.examples)
 
 
 def test_settings_round_trip(trained):
@@ -63,19 +47,22 @@ def test_encode_matches_the_inputs_of_the_model(trained):
     assert target.shape[0] == weight.shape[0] == trained.model(inputs).shape[0]
 
 
+def test_the_loss_is_one_number_a_row(trained):
+    inputs, target, _ = next(iter(trained.batches.dataset(1)))
+    loss = trained.task.loss().call(target, trained.model(inputs))
+    assert loss.shape == (len(trained.examples) * trained.task.rows_per_text,)
+
+
 def test_the_loss_falls(trained):
     assert np.isfinite(trained.losses).all()
     assert trained.losses[-1] < 0.7 * trained.losses[0]
 
 
 def test_answers_are_records_in_order(trained):
-    task, rows = trained.task, examples(trained.task)
-    texts = {name: [getattr(row, name) for row in rows] for name in task.text_inputs}
+    task, rows = trained.task, trained.examples
     answerer = Answerer(trained.model, task, trained.tokenizer)
-    together = predict(answerer.text, task, texts, batch_size=3)
-    alone = [
-        predict(answerer.text, task, {name: [text[i]] for name, text in texts.items()})[0] for i in range(len(rows))
-    ]
+    together = predict(answerer.text, task, texts_of(rows, task), batch_size=3)
+    alone = [predict(answerer.text, task, texts_of([row], task))[0] for row in rows]
     answers = task.answers(rows, together)
     assert answers == task.answers(rows, alone)
     right = [answer == task.gold(row) for answer, row in zip(answers, rows, strict=True)]
@@ -83,7 +70,8 @@ def test_answers_are_records_in_order(trained):
 
 
 def test_a_text_that_is_too_long_is_flagged(trained):
-    texts = {name: ["gut " * 500, "gut"] for name in trained.task.text_inputs}
+    example = replace(trained.examples[0], text="gut")
+    texts = texts_of([replace(example, text="gut " * 500), example], trained.task)
     answerer = Answerer(trained.model, trained.task, trained.tokenizer)
     long, short = predict(answerer.text, trained.task, texts)
     assert long.truncated
@@ -92,5 +80,6 @@ def test_a_text_that_is_too_long_is_flagged(trained):
 
 def test_what_decode_gives_has_the_batch_first(trained):
     inputs, _, _ = next(iter(trained.batches.dataset(1)))
+    texts = inputs["input_ids"].shape[0] // trained.task.rows_per_text
     for value in trained.task.decode(trained.model(inputs), dict(inputs)).values():
-        assert value.shape[0] == inputs["input_ids"].shape[0]
+        assert value.shape[0] == texts
