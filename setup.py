@@ -19,8 +19,9 @@ EXTRAS = {
     # Tracking with Weights & Biases.
     "wandb": ["wandb>=0.18"],
 }
-# seqeval, scikit-learn and scipy are what our scores are compared with; nothing else needs them.
-TESTS = ["hypothesis", "pytest", "pytest-xdist", "scikit-learn", "scipy", "seqeval", "nbclient", "nbformat", "ipykernel"]
+# What our scores are compared with; nothing else needs them.
+COMPARED = ["scikit-learn", "scipy", "seqeval"]
+TESTS = ["hypothesis", "pytest", "pytest-xdist", *COMPARED, "nbclient", "nbformat", "ipykernel"]
 CHECKS = ["ruff", "mypy", "import-linter"]
 
 setup(
