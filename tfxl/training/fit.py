@@ -15,7 +15,7 @@ from tfxl.errors import RecipeError
 from tfxl.progress import SILENT, Progress
 from tfxl.training import callbacks as watching
 from tfxl.training import dropout
-from tfxl.training.model import TrainingModel, useful_shards
+from tfxl.training.model import TrainingModel
 from tfxl.training.optimizer import AdamW, RowOptimizer, Sgd
 from tfxl.training.precision import Precision, using
 from tfxl.training.schedule import Decay, of_run
@@ -52,9 +52,6 @@ class Settings(base.Settings):
     """Compiles the step with XLA: for TPU and GPU. Batches are then padded to few shapes."""
     steps_per_execution: int = Field(default=1, ge=1)
     """Steps between two looks of the host; more than 1 helps on TPU."""
-    shards: int = Field(default=0, ge=0)
-    """Parts of a batch that are computed side by side; 0 is one for each core of the processor. Only for models that
-    treat each row apart; dropout draws other masks when this changes."""
     early_stopping: Literal["none", "mean", "worst"] = "none"
     """Keeps the weights of the epoch with the best validation: by the languages' mean, or by the worst language."""
     patience: int = Field(default=1, ge=1)
@@ -216,8 +213,7 @@ def compiled(
 ) -> keras.Model:
     """Returns a compiled model over the layers of `model`."""
     if type(model).train_step is keras.Model.train_step:
-        shards = settings.shards or useful_shards(settings.batch_size, jit_compile=settings.jit_compile)
-        model = TrainingModel(model.input, model.output, shards=shards, name=model.name)
+        model = TrainingModel(model.input, model.output, name=model.name)
     model.compile(
         optimizer(settings, updates=updates, multipliers=multipliers),
         loss=loss,
