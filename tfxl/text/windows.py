@@ -75,8 +75,8 @@ def pick(encoded: dict[str, tf.Tensor], window: tf.Tensor) -> dict[str, tf.Tenso
     """
     counts = tf.math.bincount(encoded["example"], minlength=tf.shape(window)[0], dtype=tf.int32)
     rows = tf.cumsum(counts, exclusive=True) + tf.minimum(window, counts - 1)
-    of_texts = {"truncated": encoded["truncated"]}
-    return {name: tf.gather(value, rows) for name, value in encoded.items() if name != "example"} | of_texts
+    of_rows = {name: value for name, value in encoded.items() if name not in ("example", "truncated")}
+    return {name: tf.gather(value, rows) for name, value in of_rows.items()} | {"truncated": encoded["truncated"]}
 
 
 def _lengths(part: tf.RaggedTensor) -> tf.Tensor:
