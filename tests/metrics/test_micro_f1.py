@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import MultiLabelBinarizer
@@ -27,6 +27,7 @@ def official(gold: list, predicted: list, average: str) -> float:
 
 
 @pytest.mark.parametrize("average", METRICS)
+@settings(deadline=None)
 @given(rows=ROWS)
 def test_equals_scikit_learn(average: str, rows: list[tuple[tuple, tuple]]) -> None:
     gold, predicted = ([*side] for side in zip(*rows, strict=True))
@@ -38,6 +39,7 @@ def test_equals_scikit_learn(average: str, rows: list[tuple[tuple, tuple]]) -> N
 
 
 @pytest.mark.parametrize("average", METRICS)
+@settings(deadline=None)
 @given(rows=ROWS, seed=st.integers(0, 1000))
 def test_resampled_rows_equal_scikit_learn_on_the_same_rows(
     average: str, rows: list[tuple[tuple, tuple]], seed: int
@@ -50,6 +52,7 @@ def test_resampled_rows_equal_scikit_learn_on_the_same_rows(
         assert np.isclose(value, official(*some, average))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1, max_size=9))
 def test_of_one_label_a_row_is_accuracy(rows: list[tuple[str, str]]) -> None:
     gold, predicted = zip(*rows, strict=True)

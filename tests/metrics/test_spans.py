@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
@@ -26,6 +26,7 @@ def sides(rows: list[list[tuple[str, str]]]) -> tuple[list[list[str]], list[list
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("average", ["micro", "macro"])
 @pytest.mark.parametrize("measure", OFFICIAL)
+@settings(deadline=None)
 @given(rows=ROWS)
 def test_equals_seqeval(measure: str, average: str, rows: list[list[tuple[str, str]]]) -> None:
     gold, predicted = sides(rows)
@@ -37,6 +38,7 @@ def test_equals_seqeval(measure: str, average: str, rows: list[list[tuple[str, s
 
 
 @pytest.mark.filterwarnings("ignore")
+@settings(deadline=None)
 @given(tags=st.lists(TAG, max_size=12))
 def test_spans_are_those_of_seqeval(tags: list[str]) -> None:
     assert spans(tags) == [(kind, start, last + 1) for kind, start, last in get_entities(tags)]
@@ -44,6 +46,7 @@ def test_spans_are_those_of_seqeval(tags: list[str]) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("average", ["micro", "macro"])
+@settings(deadline=None)
 @given(rows=ROWS, seed=st.integers(0, 1000))
 def test_resampled_rows_equal_seqeval_on_the_same_rows(
     average: str, rows: list[list[tuple[str, str]]], seed: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
@@ -13,6 +13,7 @@ from tfxl.metrics.tag_accuracy import TagAccuracy
 PAIRS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), max_size=6)
 
 
+@settings(deadline=None)
 @given(st.lists(PAIRS, min_size=1, max_size=8))
 def test_equals_the_accuracy_of_all_words(rows: list[list[tuple[str, str]]]) -> None:
     gold = [tuple(tag for tag, _ in row) for row in rows]

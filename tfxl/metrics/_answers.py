@@ -14,6 +14,7 @@ import numpy as np
 
 from tfxl import languages
 from tfxl.metrics import Metric
+from tfxl.metrics._counts import mean
 
 Rule = Literal["mlqa", "squad"]
 
@@ -54,8 +55,7 @@ class AnswerMetric(Metric):
 
     def value(self, sums: np.ndarray) -> np.ndarray:
         """Returns `[…]`; nan where there are no rows."""
-        fit, rows = np.asarray(sums[..., 0], dtype=float), np.asarray(sums[..., 1], dtype=float)
-        return np.divide(fit, rows, out=np.full_like(fit, np.nan), where=rows > 0)
+        return mean(sums)
 
     @abstractmethod
     def compare(self, right: Sequence[str], answer: Sequence[str]) -> float:

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 from counts: how many things are gold, how many are predicted, how many are both."""
+"""Scores from counts: means, and precision, recall and F1 of what is gold, what is predicted, and what is both."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import Any, Literal
 import numpy as np
 
 Measure = Literal["f1", "precision", "recall"]
+
+
+def mean(sums: np.ndarray) -> np.ndarray:
+    """Returns the first number over the second of sums `[…, 2]`; nan where the second is 0."""
+    total, number = np.moveaxis(np.asarray(sums, dtype=float), -1, 0)
+    return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
 
 
 def label_set(label: Any) -> frozenset[Hashable]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfxl.metrics import Metric
+from tfxl.metrics._counts import mean
 
 
 class Accuracy(Metric):
@@ -27,5 +28,4 @@ class Accuracy(Metric):
 
     def value(self, sums: np.ndarray) -> np.ndarray:
         """Returns `[…]`; nan where there are no rows."""
-        right, rows = np.asarray(sums[..., 0], dtype=float), np.asarray(sums[..., 1], dtype=float)
-        return np.divide(right, rows, out=np.full_like(right, np.nan), where=rows > 0)
+        return mean(sums)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfxl.metrics import Metric
+from tfxl.metrics._counts import mean
 
 
 class TagAccuracy(Metric):
@@ -34,5 +35,4 @@ class TagAccuracy(Metric):
 
     def value(self, sums: np.ndarray) -> np.ndarray:
         """Returns `[…]`; nan where there are no words."""
-        right, words = np.asarray(sums[..., 0], dtype=float), np.asarray(sums[..., 1], dtype=float)
-        return np.divide(right, words, out=np.full_like(right, np.nan), where=words > 0)
+        return mean(sums)
