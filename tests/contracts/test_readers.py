@@ -6,9 +6,11 @@ import inspect
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tfxl import registry
-from tfxl.errors import DataError, RecipeError
+from tfxl.errors import DataError, RecipeError, TfxlError
 from tfxl.readers import Reader
 
 
@@ -41,3 +43,21 @@ def test_files_that_are_missing_empty_or_folders_are_data_errors(reader: Reader,
         with pytest.raises(DataError) as error:
             list(reader.read(path))
         assert str(path) in error.value.got and error.value.fix
+
+
+@pytest.mark.parametrize("kind", registry.names("readers"))
+@given(content=st.binary(max_size=80) | st.text('a1#\t \n,{}[]:"', max_size=60).map(str.encode))
+@settings(max_examples=50, deadline=None)
+def test_any_file_is_read_or_refused(kind: str, tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    reader = registry.build("readers", {"kind": kind, "on_error": "skip"})
+    if not reader.reads_files:
+        pytest.skip("its path is a name elsewhere")
+    path = tmp_path_factory.mktemp("any") / "file"
+    path.write_bytes(content)
+    try:
+        examples = list(reader.read(path, language="th"))
+    except TfxlError:
+        return
+    for example in examples:
+        assert example.source.startswith(f"{path}:") and example.id
+        (example.text + (example.second_text or "") + "".join(example.words)).encode()

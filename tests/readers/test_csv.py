@@ -224,3 +224,31 @@ def test_real_tables(shared_data: Path) -> None:
     with gzip.open(path) as stream:
         rows = sum(1 for _ in stream) - 1
     assert sum(1 for _ in reader.read(path)) == rows
+
+
+def test_a_separator_makes_a_label_of_several(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", "text,label\na,joy|trust\nb,\nc, joy \n")
+    assert [e.label for e in read(path, label_separator="|")] == [("joy", "trust"), (), ("joy",)]
+    assert [e.label for e in read(path)] == ["joy|trust", None, " joy "]
+    with pytest.raises(RecipeError):
+        Csv(label_separator=1)
+
+
+def test_labels_of_several_tasks_with_separators_of_their_own(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", "text,intent,slots\nHow hot,weather/find,O B-x\nHi,,\n")
+    label = {"intent": "intent", "slots": "slots"}
+    found = [e.label for e in read(path, label=label, label_separator={"slots": " "})]
+    assert found == [{"intent": "weather/find", "slots": ("O", "B-x")}, {"intent": None, "slots": ()}]
+    assert [e.label for e in read(path, label=label)] == [{"intent": "weather/find", "slots": "O B-x"}, None]
+    with pytest.raises(DataError, match="no column 'slot'") as error:
+        read(path, label={"slots": "slot"})
+    assert "did you mean 'slots'? Set label.slots to the name of a column." in error.value.fix
+
+
+def test_columns_of_choices(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", "premise,one,two,label\nEs regnet.,Ich bleibe.,,0\n")
+    (example,) = read(path, text="premise", choices=("one", "two"))
+    assert example.choices == ("Ich bleibe.", "") and example.label == "0"
+    with pytest.raises(DataError) as error:
+        read(path, text="premise", choices=("one", "three"))
+    assert "no column 'three'" in error.value.got and "Set choices.1 to" in error.value.fix

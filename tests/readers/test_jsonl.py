@@ -111,3 +111,40 @@ def test_real_rows(shared_data: Path) -> None:
     examples = read(shared_data / "nusax_sentiment" / "indonesian.train.jsonl", id="id")
     assert len(examples) == 500
     assert {example.label for example in examples} == {"negative", "neutral", "positive"}
+
+
+def test_lists_are_labels_and_an_empty_one_is_a_label(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"text": "a", "label": ["joy", 1, True]}, {"text": "b", "label": []}, {"text": "c", "label": None}]
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert [e.label for e in read(path)] == [("joy", "1", "true"), (), None]
+
+
+@pytest.mark.parametrize("label", [[None], [["a"]], {"a": 1}, [{"a": 1}], ["\ud800"]])
+def test_other_labels_are_refused(tmp_path: Path, label: object) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"text": "a", "label": label}), "utf-8")
+    with pytest.raises(DataError, match="line 1: column 'label' holds"):
+        read(path)
+
+
+def test_labels_of_several_tasks(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"text": "a", "intent": "x", "slots": ["O"]}, {"text": "b", "intent": None, "slots": None}]
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    label = {"intent": "intent", "slots": "slots"}
+    assert [e.label for e in read(path, label=label)] == [{"intent": "x", "slots": ("O",)}, None]
+
+
+def test_choices_from_columns_or_from_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    row = {"text": "a", "choice1": "b", "choice2": "c", "options": ["d", "e", "f"], "label": 1}
+    path.write_text(json.dumps(row), "utf-8")
+    assert read(path, choices=("choice1", "choice2"))[0].choices == ("b", "c")
+    assert read(path, choices=("options",))[0].choices == ("d", "e", "f")
+    path.write_text(json.dumps({**row, "choice2": None}), "utf-8")
+    with pytest.raises(DataError, match="column 'choice2' is null"):
+        read(path, choices=("choice1", "choice2"))
+    with pytest.raises(DataError, match="column 'label' is null"):
+        path.write_text(json.dumps({**row, "label": None}), "utf-8")
+        read(path, text="label", label="")

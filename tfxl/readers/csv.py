@@ -28,12 +28,14 @@ class Csv(RowReader):
 
         An empty `delimiter` means a tab for files named `.tsv` or `.tab`, else a comma. `quoting` that is not set means
         yes, except with tabs, where a quote is usually just a character. `columns` names the columns of a file that has
-        no header.
+        no header. `label_separator` stands between the labels of a cell that holds several; for labels of several tasks
+        it may be a table by task. An empty cell then means: no label applies.
         """
 
         delimiter: str = Field("", max_length=1)
         quoting: bool | None = None
         columns: tuple[str, ...] = ()
+        label_separator: str | dict[str, str] = ""
 
         @field_validator("delimiter")
         @classmethod
@@ -54,7 +56,7 @@ class Csv(RowReader):
                 header = fields
                 self._check_header(path, header)
             elif len(fields) == len(header):
-                yield number, dict(zip(header, fields, strict=True))
+                yield number, self._split(dict(zip(header, fields, strict=True)))
             else:
                 self.reject(
                     path,
@@ -63,6 +65,15 @@ class Csv(RowReader):
                     expected=f"{len(header)} fields: {', '.join(header)}",
                     fix="Correct the row (a field that holds a delimiter must stand in quotes)",
                 )
+
+    def _split(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Returns a row with a list in each label column that holds several labels."""
+        told = self.settings.label_separator
+        for task, column in self.label_columns.items():
+            if separator := told.get(task, "") if isinstance(told, dict) else told:
+                labels = [label.strip() for label in values[column].split(separator)]
+                values[column] = [label for label in labels if label]
+        return values
 
     def _delimiter(self, path: str | Path) -> str:
         is_tabbed = Path(str(path).removesuffix(".gz")).suffix.lower() in (".tsv", ".tab")
