@@ -41,6 +41,11 @@ class Example:
         """How to call the row in a message."""
         return self.source or self.id or "a row"
 
+    @property
+    def task(self) -> str:
+        """The tasks of a joint run that the row has labels of, such as `intent+slots`; empty in other runs."""
+        return "+".join(self.label) if isinstance(self.label, Mapping) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -92,6 +97,7 @@ class Prediction:
         value: A number, for tasks that measure; None otherwise.
         vector: The text's embedding, for tasks that give one.
         matches: Texts that were found, the best one first.
+        tasks: The answer of each task of a joint one, by the task's name.
         truncated: Whether the text was longer than the model reads.
     """
 
@@ -102,4 +108,5 @@ class Prediction:
     value: float | None = None
     vector: tuple[float, ...] = ()
     matches: tuple[Match, ...] = ()
+    tasks: Mapping[str, Prediction] = field(default_factory=dict)
     truncated: bool = False

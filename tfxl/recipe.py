@@ -139,7 +139,8 @@ def check_files(run: Run, parts: Parts, *, splits: Sequence[str] = SPLITS) -> li
         for pair in expand(pattern, codes, files=parts.reader.reads_files)
     ]
     for path, language in found:
-        if language == UNKNOWN_LANGUAGE and not parts.reader.settings.language:
+        parts.reader.check(path)
+        if language == UNKNOWN_LANGUAGE and not parts.reader.names_languages:
             raise RecipeError(
                 f"{path} for several languages, but no column that names them",
                 expected="a column with each row's language, or a file for each language",

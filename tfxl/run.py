@@ -255,7 +255,7 @@ def show(evaluation: Evaluation, progress: Progress) -> None:
         [
             languages.find(code).label,
             "yes" if evaluation.is_trained(code) else "no",
-            *(evaluation.by("language", kind)[code] for kind in evaluation.kinds),
+            *evaluation.of("language", code),
         ]
         for code in evaluation.languages
     ]

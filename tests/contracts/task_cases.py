@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tfxl import registry
@@ -35,13 +36,61 @@ PAIRS = [
     Example(each.text, second_text=text, label=each.label)
     for each, text in zip(LABELLED, [text for texts in SIDES.values() for text in texts], strict=True)
 ]
+TAGGED = [
+    Example(between.join(words), label=tuple(tags.split()), words=tuple(words))
+    for between, words, tags in [
+        (" ", ["das", "Zimmer", "war", "gut"], "O B-X O O"),
+        (" ", ["Zimmer", "groß", "und", "sehr", "gut"], "B-X I-X O B-Y I-Y"),
+        ("", ["房间", "很", "干净", "，", "酒店", "吵"], "B-X O B-Y O B-X B-Y"),
+        (" ", ["الغرفة", "نظيفة"], "B-X B-Y"),
+        (" ", ["कमरा", "साफ़", "था"], "B-X B-Y O"),
+        ("", ["ห้องพัก", "สะอาด", "👍"], "B-X B-Y O"),
+        (" ", ["gut", "!"], "B-Y O"),
+    ]
+]
+MEANINGS = {"negative": "contradiction", "positive": "entailment"}
+INFERRED = [replace(each, label=MEANINGS[each.label]) for each in PAIRS]
+ASKED = [
+    Example(question, second_text=context, label=((answer, context.rindex(answer)),) if answer else ())
+    for question, context, answer in [
+        ("Zimmer ?", "das Zimmer war groß und gut", "groß"),
+        ("wo ?", "房间很干净，酒店吵", "酒店"),
+        ("ما ?", "الغرفة نظيفة والطعام جيد", "نظيفة"),
+        ("क्या ?", "कमरा साफ़ था और खाना अच्छा था", "खाना"),
+        ("what ?", "the food was good 👍 but the train was late", "train was late"),
+        ("train ?", "the room was clean and the food was good and the food was clean but the train", "train"),
+    ]
+]
 TWO = {"labels": ["negative", "positive"], "max_length": 24}
+MOOD = {"kind": "classification", "labels": ["negative", "positive"]}
+SLOTS = {"kind": "token_classification", "labels": ["O", "B-X", "I-X", "B-Y", "I-Y"]}
+BOTH = [
+    replace(each, label={"mood": "negative" if "Y" in "".join(each.label) else "positive", "slots": each.label})
+    for each in TAGGED
+]
+EITHER = [
+    *(replace(each, label={"mood": each.label}) for each in LABELLED),
+    *(replace(each, label={"fits": each.label}) for each in PAIRS),
+]
 
 CASES = [
     Case("classification", TWO, LABELLED),
     Case("classification", {**TWO, "activation": "sigmoid"}, LABELLED),
     Case("classification", {**TWO, "second_text": True}, PAIRS),
     Case("classification", {**TWO, "class_weights": "balanced", "focal_gamma": 1.0}, LABELLED),
+    Case("token_classification", {"labels": ["O", "B-X", "I-X", "B-Y", "I-Y"], "max_length": 24}, TAGGED),
+    Case(
+        "token_classification",
+        {"labels": ["O", "B-X", "I-X", "B-Y", "I-Y"], "max_length": 8, "stride": 2, "scheme": "none"},
+        TAGGED,
+    ),
+    Case("joint", {"tasks": {"mood": MOOD, "slots": {**SLOTS, "head": "crf"}}, "max_length": 24}, BOTH),
+    Case(
+        "joint",
+        {"tasks": {"mood": MOOD, "fits": {**MOOD, "second_text": True, "weight": 0.5}}, "max_length": 24},
+        EITHER,
+    ),
+    Case("question_answering", {"max_length": 24, "stride": 4}, ASKED),
 ]
 """The first case of a kind is the usual one. A task that is not named here is tested without settings."""
 

@@ -146,7 +146,7 @@ class _Test:
         )
         rows = len(self.first)
         return Difference(
-            self.metric.kind, before, after, after - before, low, high, p_value, p_value, rows, self.group
+            self.metric.name, before, after, after - before, low, high, p_value, p_value, rows, self.group
         )
 
 
@@ -164,9 +164,9 @@ def _mean(differences: Sequence[Difference], tests: Sequence[_Test], settings: S
 
 def _metric(evaluation: Evaluation, kind: str | None) -> Metric:
     wanted = kind or evaluation.main
-    for spec in evaluation.metrics:
-        if spec["kind"] == wanted:
-            return registry.build("metrics", spec)
+    for metric in (registry.build("metrics", spec) for spec in evaluation.metrics):
+        if metric.name == wanted:
+            return metric
     raise DataError(
         f"metric {wanted!r}",
         expected=f"one of those that were evaluated: {', '.join(evaluation.kinds)}",

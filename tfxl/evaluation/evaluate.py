@@ -190,15 +190,19 @@ def _scores(
     settings: Settings,
 ) -> list[Score]:
     """Returns one metric's scores: over all rows, by group, and the summaries of the languages."""
-    statistics = metric.statistics([row.gold for row in rows], [row.predicted for row in rows])
+    gold = [row.gold for row in rows]
+    statistics, covered = metric.statistics(gold, [row.predicted for row in rows]), metric.covers(gold)
     scores, draws = [], {}
-    for group, members in rows_of.items():
+    for group, every in rows_of.items():
+        members = every[covered[every]]
+        if not members.size:
+            continue
         # Each group has draws of its own, so that its interval does not depend on which other groups there are.
         seed = (settings.seed, zlib.crc32("=".join(group).encode()))
         drawn = bootstrap(metric, statistics[members], samples=settings.samples, seed=seed)
         low, high = interval(drawn, confidence=settings.confidence)
         value = float(metric.value(statistics[members].sum(axis=0)))
-        score = Score(metric.kind, value, low, high, len(members), named(group))
+        score = Score(metric.name, value, low, high, len(members), named(group))
         scores.append(score)
         if group[0] == "language":
             draws[group[1]] = (score, drawn)
@@ -220,7 +224,7 @@ def _summaries(metric: Metric, draws: Draws, *, trained: Sequence[str], confiden
         means["trained"] = {code: drawn for code, drawn in draws.items() if base(code) in bases}
         means["untrained"] = {code: drawn for code, drawn in draws.items() if base(code) not in bases}
     found = {name: _mean(members) for name, members in means.items() if members}
-    make = partial(_summary, metric.kind, confidence=confidence)
+    make = partial(_summary, metric.name, confidence=confidence)
     summaries = [make(name, *values) for name, values in found.items()]
     if "trained" in found and "untrained" in found:
         (seen, seen_draws, _), (unseen, unseen_draws, _) = found["trained"], found["untrained"]

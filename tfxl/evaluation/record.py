@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from tfxl import registry
 from tfxl.errors import DataError
 from tfxl.evaluation.confusion import LabelScores, classification_report, confusion_matrix
 from tfxl.evaluation.groups import ALL, Group, base, groups, named
@@ -104,13 +105,13 @@ class Evaluation:
 
     @property
     def main(self) -> str:
-        """The kind of the metric that the model is judged by."""
-        return self.metrics[0]["kind"]
+        """The name of the metric that the model is judged by."""
+        return self.kinds[0]
 
-    @property
+    @cached_property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of all metrics."""
-        return tuple(spec["kind"] for spec in self.metrics)
+        """The names of all metrics: their kinds, unless their settings change what is measured."""
+        return tuple(registry.build("metrics", spec).name for spec in self.metrics)
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -145,6 +146,11 @@ class Evaluation:
         return {
             score.group[group]: score for score in self.scores if score.metric == kind and [*score.group] == [group]
         }
+
+    def of(self, group: str, value: str) -> tuple[Score, ...]:
+        """Returns each metric's score of one group, such as `("language", "de")`; nan where no row counts."""
+        found = ((kind, self.by(group, kind).get(value)) for kind in self.kinds)
+        return tuple(score or Score(kind, math.nan, math.nan, math.nan, 0, {group: value}) for kind, score in found)
 
     def overall(self, metric: str | None = None) -> Score:
         """Returns the score over all rows; the main metric's if None."""

@@ -137,7 +137,7 @@ def _language_lines(evaluation: Evaluation) -> list[Line]:
     return [
         Line(
             language_of(code).label,
-            tuple(evaluation.by("language", kind)[code] for kind in evaluation.kinds),
+            evaluation.of("language", code),
             language=language_of(code),
             trained=evaluation.is_trained(code),
         )
@@ -150,10 +150,7 @@ def _group_lines(evaluation: Evaluation, group: str) -> list[Line]:
     values = evaluation.by(group)
     if len(values) < 2:
         return []
-    return [
-        Line(_name((group, value)), tuple(evaluation.by(group, kind)[value] for kind in evaluation.kinds))
-        for value in values
-    ]
+    return [Line(_name((group, value)), evaluation.of(group, value)) for value in values]
 
 
 def _name(group: Group) -> str:

@@ -25,6 +25,10 @@ class Metric(Part):
         """What a score is called in tables and logs: the kind, unless the settings change what is measured."""
         return self.kind
 
+    def covers(self, gold: Sequence[Any]) -> np.ndarray:
+        """Returns `[rows]` bool: which rows count; only they are in a score's number of rows."""
+        return np.ones(len(gold), bool)
+
     @abstractmethod
     def statistics(self, gold: Sequence[Any], predicted: Sequence[Any]) -> np.ndarray:
         """Returns `[rows, numbers]` float64: what each row adds to the score.

@@ -74,6 +74,18 @@ class Reader(Part):
         super().__init__(**values)
         self.skipped: list[BadRow] = []
 
+    @property
+    def names_languages(self) -> bool:
+        """Whether rows say their language themselves."""
+        return bool(self.settings.language)
+
+    def check(self, path: str | Path) -> None:
+        """Looks for what can be seen to be wrong before anything is read; most readers leave that to `read`.
+
+        Raises:
+            DataError: A file is missing.
+        """
+
     @abstractmethod
     def read(self, path: str | Path, *, language: str = UNKNOWN_LANGUAGE) -> Iterator[Example]:
         """Yields the examples of one file.

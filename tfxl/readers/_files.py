@@ -24,7 +24,7 @@ MAX_CHARACTERS = 10_000_000
 SAMPLE = "sample:"
 """The prefix of a path to data that comes with tfxl."""
 
-PLACEHOLDERS = ("language", "iso639_3", "language_name")
+PLACEHOLDERS = ("language", "iso639_3", "language_name", "task")
 
 CONVERT = (
     "Convert the file: iconv -f OLD -t UTF-8 FILE > NEW, where OLD is what it was saved in, such as windows-1252, "
@@ -145,7 +145,7 @@ def expand(pattern: str, codes: Sequence[str], *, files: bool = True) -> list[tu
     """Returns the path and the language of each file that a pattern stands for.
 
     `{language}` is replaced with the code as it is given, `{iso639_3}` with its three-letter code, `{language_name}`
-    with its English name in small letters with `_` for spaces. The prefix `sample:` means data that comes with tfxl.
+    with its English name in small letters with `_` for spaces; `{task}` stays for the reader `by_task`. The prefix `sample:` means data that comes with tfxl.
 
     Args:
         pattern: A path. Without a placeholder it is one file, whose language is the only one given or else unknown:
@@ -158,8 +158,8 @@ def expand(pattern: str, codes: Sequence[str], *, files: bool = True) -> list[tu
         DataError: A file is missing.
     """
     used = _placeholders(pattern)
-    if not used:
-        pairs = [(pattern.format(), codes[0] if len(set(codes)) == 1 else UNKNOWN_LANGUAGE)]
+    if used <= {"task"}:
+        pairs = [(pattern.format(task="{task}"), codes[0] if len(set(codes)) == 1 else UNKNOWN_LANGUAGE)]
     else:
         pairs = [(pattern.format_map(_names(code, pattern, used)), code) for code in dict.fromkeys(codes)]
     if not pairs:
@@ -188,7 +188,7 @@ def _placeholders(pattern: str) -> set[str]:
 def _names(code: str, pattern: str, used: set[str]) -> dict[str, str]:
     language = languages.find(code)
     name = language.name.lower().replace(" ", "_")
-    names = {"language": code, "iso639_3": language.iso639_3, "language_name": name}
+    names = {"language": code, "iso639_3": language.iso639_3, "language_name": name, "task": "{task}"}
     for placeholder in sorted(used):
         if not names[placeholder]:
             raise RecipeError(

@@ -19,7 +19,8 @@ class Sampler(Part):
     class Settings(Part.Settings):
         """What rows are grouped by."""
 
-        by: tuple[Literal["language", "domain"], ...] = ("language",)
+        by: tuple[Literal["language", "domain", "task"], ...] = ("language",)
+        """`task` is for joint runs."""
 
     settings: Settings
 

@@ -34,6 +34,8 @@ class _Parts:
 class Answerer(tf.Module):
     """Answers raw texts (`text`), tokens (`tokens`) and, where the task gives labels, `tf.Example`s (`classify`).
 
+    A task that is made of several (`Task.tasks`) gets a function of texts for each of them, by its name.
+
     It holds the model's variables, not the model, and the tokenizer's tables. What a caller sends is checked in the
     graph, so that a server refuses it with a message instead of answering nonsense.
 
@@ -56,6 +58,7 @@ class Answerer(tf.Module):
         self.model_variables = list(model.variables)
         rows = {name: _rows(model, name) for name in ("position_embeddings", "token_type_embeddings")}
         self.parts = _Parts(model, task, tokenizer, rows["position_embeddings"], rows["token_type_embeddings"])
+        self.resources = dict(task.resources)
         tokens = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
         # The functions call each other instead of each holding a copy of the network and of the tokenizer's model.
         self._network = tf.function(self._logits, input_signature=[tokens])
@@ -64,8 +67,8 @@ class Answerer(tf.Module):
             return
         _check_length(task, rows["position_embeddings"])
         self.tokenizer = tokenizer
-        texts = {name: tf.TensorSpec([None, *_shape(name, task)], tf.string, name=name) for name in task.text_inputs}
-        self.functions["text"] = tf.function(self._text, input_signature=[texts])
+        for name, part in self._tasks().items():
+            self.functions[name] = self._function_of_texts(part)
         if {"labels", "scores"} <= set(self.functions["tokens"].get_concrete_function().structured_outputs):
             examples = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
             self.functions["classify"] = tf.function(self._classify, input_signature=[examples])
@@ -82,11 +85,12 @@ class Answerer(tf.Module):
         """Answers serialised `tf.Example`s `[batch]`, as TensorFlow Serving's classify call sends them."""
         return self._call("classify", {"inputs": inputs}, tf.string)
 
-    def layer_by_layer(self, **texts: Any) -> Tensors:
-        """Answers raw texts like `text` but with the Keras model run eagerly: what an export is compared with."""
+    def layer_by_layer(self, function: str = "text", /, **texts: Any) -> Tensors:
+        """Answers raw texts like a function but with the Keras model run eagerly: what an export is compared with."""
         batch = {name: tf.convert_to_tensor(value, tf.string) for name, value in texts.items()}
-        encoded = encode(batch, self.parts.task, self.parts.tokenizer)
-        return self.parts.task.decode(self._logits(encoded), encoded)
+        task = self._tasks()[function]
+        encoded = encode(batch, task, self.parts.tokenizer)
+        return task.decode(self._logits(encoded), encoded)
 
     def signatures(self) -> dict[str, Any]:
         """Returns what a SavedModel offers, by name: `serving_default`, and `tokens` and `classify` beside `text`."""
@@ -107,12 +111,21 @@ class Answerer(tf.Module):
             )
         return function({key: tf.convert_to_tensor(value, dtype) for key, value in inputs.items()})
 
-    def _text(self, batch: Tensors) -> Tensors:
-        return self._answer(encode(batch, self.parts.task, self.parts.tokenizer))
+    def _tasks(self) -> dict[str, Task]:
+        """What each function of texts answers."""
+        return {"text": self.parts.task, **self.parts.task.tasks}
+
+    def _function_of_texts(self, task: Task) -> Any:
+        texts = {name: tf.TensorSpec([None, *_shape(name, task)], tf.string, name=name) for name in task.text_inputs}
+
+        def answers(batch: Tensors) -> Tensors:
+            return self._answer(encode(batch, task, self.parts.tokenizer), task)
+
+        return tf.function(answers, input_signature=[texts])
 
     def _tokens(self, batch: Tensors) -> Tensors:
         with tf.control_dependencies(self._checks(batch)):
-            return self._answer({name: tf.identity(batch[name]) for name in INPUTS})
+            return self._answer({name: tf.identity(batch[name]) for name in INPUTS}, self.parts.task)
 
     def _classify(self, batch: Tensors) -> Tensors:
         task = self.parts.task
@@ -120,9 +133,8 @@ class Answerer(tf.Module):
         answer = self.functions["text"](tf.io.parse_example(batch["inputs"], features))
         return {"classes": answer["labels"], "scores": answer["scores"]}
 
-    def _answer(self, encoded: Tensors) -> Tensors:
-        logits = self._network({name: encoded[name] for name in INPUTS})
-        return self.parts.task.decode(logits, encoded)
+    def _answer(self, encoded: Tensors, task: Task) -> Tensors:
+        return task.decode(self._network({name: encoded[name] for name in INPUTS}), encoded)
 
     def _logits(self, encoded: Tensors) -> tf.Tensor:
         return self.parts.model({name: encoded[name] for name in INPUTS}, training=False)

@@ -205,8 +205,9 @@ def _manifest(
 
 def _warmup_records(name: str, answerer: Answerer, sizes: tuple[int, ...]) -> Iterator[Any]:
     """One record a signature and size; the texts are probes of all lengths, the longest among them."""
-    task, tokenizer = answerer.parts.task, answerer.parts.tokenizer
+    whole, tokenizer = answerer.parts.task, answerer.parts.tokenizer
     for signature in answerer.signatures():
+        task = whole.tasks.get(signature, whole)
         for size in sizes:
             texts = {key: _cycle(column, size) for key, column in parity.probe_texts(task).items()}
             if signature == "classify":

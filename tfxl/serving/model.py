@@ -128,7 +128,8 @@ class Model:
             model = self.task.model(network(read_json(self._encoder_files, "config.json")), head)
         saved = zip(self.manifest.variables, self._saved.model_variables, strict=True)
         _assign(model, [(entry.name, variable) for entry, variable in saved], where=self.folder)
-        return Rebuilt(model, self.task, self.tokenizer)
+        # Models of earlier versions have no such attribute.
+        return Rebuilt(model, self.task.with_resources(getattr(self._saved, "resources", {})), self.tokenizer)
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
@@ -143,12 +144,21 @@ class Model:
     @property
     def text(self) -> Callable[..., Mapping[str, tf.Tensor]]:
         """The function of raw texts; for a model that was exported for tokens only, the texts are encoded here."""
-        function = self.signatures["serving_default"]
-        if "input_ids" not in self.manifest.signatures["serving_default"]["inputs"]:
-            return function
+        return self.functions["text"]
+
+    @functools.cached_property
+    def functions(self) -> dict[str, Callable[..., Mapping[str, tf.Tensor]]]:
+        """The functions of raw texts: `text`, and one for each of `Task.tasks`, by name."""
+        tasks = {"text": self.task, **self.task.tasks}
+        if "input_ids" in self.manifest.signatures["serving_default"]["inputs"]:
+            return {name: self._through_tokens(task) for name, task in tasks.items()}
+        return {name: self.signatures["serving_default" if name == "text" else name] for name in tasks}
+
+    def _through_tokens(self, task: Task) -> Callable[..., Mapping[str, tf.Tensor]]:
+        function = self.signatures["tokens"]
 
         def answers(**texts: tf.Tensor) -> Mapping[str, tf.Tensor]:
-            encoded = answer.encode(texts, self.task, self.tokenizer)
+            encoded = answer.encode(texts, task, self.tokenizer)
             return {**function(**{name: encoded[name] for name in INPUTS}), "truncated": encoded["truncated"]}
 
         return answers

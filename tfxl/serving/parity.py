@@ -110,7 +110,8 @@ def _through_tokens(answerer: Answerer, function: Function) -> Function:
     def answers(**texts: tf.Tensor) -> Tensors:
         encoded = answer.encode(texts, answerer.parts.task, answerer.parts.tokenizer)
         if "example" in encoded:
-            encoded = windows.pick(encoded, tf.zeros([tf.reduce_max(encoded["example"]) + 1], tf.int32))
+            of_rows = {name: encoded[name] for name in (*INPUTS, "example", "truncated")}
+            encoded = windows.pick(of_rows, tf.zeros([tf.reduce_max(encoded["example"]) + 1], tf.int32))
         return dict(function(**{name: encoded[name] for name in INPUTS}))
 
     return answers

@@ -43,8 +43,10 @@ class Task(Part):
     """Rows of tokens that belong together: 2 where a task compares two texts that are read apart."""
     target_padding: int | None = None
     """What pads targets `[rows, tokens]`, for tasks whose targets belong to tokens."""
-    learns_from_validation: ClassVar[bool] = False
+    learns_from_validation: bool = False
     """Whether `tuned` wants the answers to the validation data."""
+    measured_on: ClassVar[tuple[str, ...]] = ("text",)
+    """The functions whose answers `answers` needs, one after another: `text`, and names of `tasks`."""
 
     settings: Settings
 
@@ -54,9 +56,23 @@ class Task(Part):
         return ("text",)
 
     @property
+    def training_inputs(self) -> tuple[str, ...]:
+        """The raw texts that training reads: more than `text_inputs` where pairs are learned but texts served alone."""
+        return self.text_inputs
+
+    @property
+    def resources(self) -> Mapping[str, tf.Variable]:
+        """Variables that `decode` reads and that are no weights, such as an index; they are saved with the model."""
+        return {}
+
+    def with_resources(self, resources: Mapping[str, tf.Variable]) -> Self:
+        """Returns the task with the `resources` of a saved model; itself if there are none."""
+        return self
+
+    @property
     @abstractmethod
     def units(self) -> int:
-        """The number of logits."""
+        """The number of logits; 0 where the head decides."""
 
     def observe(self, example: Example) -> None:
         """Looks at each training example once before training starts, for tasks that count something (class weights).
@@ -81,7 +97,9 @@ class Task(Part):
         Raises:
             DataError: A label is not one that the task knows.
         """
-        return {name: np.array([_bytes(getattr(each, name)) for each in examples], object) for name in self.text_inputs}
+        return {
+            name: np.array([_bytes(getattr(each, name)) for each in examples], object) for name in self.training_inputs
+        }
 
     @abstractmethod
     def encode(self, batch: Tensors, tokenizer: Tokenizer) -> Tensors:
@@ -91,8 +109,8 @@ class Task(Part):
         in training each window is a row of data of its own, and `batch` says which one is asked for.
 
         Args:
-            batch: The texts by `text_inputs`, each `[batch]` string (`choices` `[batch, choices]`); in training also
-                what `features` adds and, with `stride`, `window` `[batch]` int32.
+            batch: The texts by `text_inputs`, each `[batch]` string (`choices` `[batch, choices]`); in training those
+                by `training_inputs`, what `features` adds and, with `stride`, `window` `[batch]` int32.
             tokenizer: The encoder's tokenizer.
 
         Returns:
@@ -157,7 +175,7 @@ class Task(Part):
 
         Args:
             examples: What was asked, for tasks whose answer belongs to the words of a text or to all candidates.
-            predictions: One for each example.
+            predictions: One for each example and function in `measured_on`, function by function.
         """
         return [prediction.label for prediction in predictions]
 

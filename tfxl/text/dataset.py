@@ -76,10 +76,10 @@ class Coder(Protocol):
     """What batches need of a task: plain features of examples, and their encoding in the graph."""
 
     rows_per_text: int
-    target_padding: int | None
+    target_padding: Any
 
     @property
-    def text_inputs(self) -> tuple[str, ...]:
+    def training_inputs(self) -> tuple[str, ...]:
         """The names of the texts among the features."""
 
     def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
@@ -126,7 +126,7 @@ def measure(rows: Rows, task: Coder, tokenizer: Any) -> Measured:
     parts, has_windows = [], False
     for start in range(0, len(rows), MEASURE_ROWS):
         features = task.features(rows[range(start, min(start + MEASURE_ROWS, len(rows)))])
-        sizes = encode({name: tf.constant(features[name]) for name in task.text_inputs})
+        sizes = encode({name: tf.constant(features[name]) for name in task.training_inputs})
         has_windows = "example" in sizes
         parts.append(_items({name: value.numpy() for name, value in sizes.items()}, start, task.rows_per_text))
     lengths, owners, windows, truncated = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -294,18 +294,22 @@ class Batches:
             for name, value in sample.items()
         }
 
-    def _encode(self, batch: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+    def _encode(self, batch: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], Any, Any]:
         encoded = self.task.encode(batch, self.tokenizer)
         inputs = {name: encoded[name] for name in INPUTS}
         if self.static is None:
             return inputs, encoded["target"], encoded["weight"]
-        # Targets of tokens grow with their tokens.
-        values = dict.fromkeys(inputs, 0) | {"input_ids": self.tokenizer.special.pad}
-        if self.task.target_padding is not None:
-            inputs["target"], values["target"] = encoded["target"], self.task.target_padding
-        rows = self.batch_size * self.task.rows_per_text
-        inputs = _pad(inputs, self.static.lengths, values, rows)
-        return inputs, inputs.pop("target", encoded["target"]), encoded["weight"]
+        tensors, values = {**inputs}, dict.fromkeys(inputs, 0) | {"input_ids": self.tokenizer.special.pad}
+        # Targets of tokens grow with their tokens; a joint task has one for each task.
+        targets = encoded["target"] if isinstance(encoded["target"], dict) else {"": encoded["target"]}
+        paddings = self.task.target_padding
+        for name, value in (paddings if isinstance(paddings, dict) else {"": paddings}).items():
+            if value is not None:
+                tensors[f"target/{name}"], values[f"target/{name}"] = targets[name], value
+        tensors = _pad(tensors, self.static.lengths, values, self.batch_size * self.task.rows_per_text)
+        padded = {name: tensors.get(f"target/{name}", target) for name, target in targets.items()}
+        inputs = {name: tensors[name] for name in INPUTS}
+        return inputs, padded if isinstance(encoded["target"], dict) else padded[""], encoded["weight"]
 
 
 def _pad(

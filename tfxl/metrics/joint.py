@@ -1,0 +1,75 @@
+"""Scores of a joint run: a metric of one of its tasks, or the mean over several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from tfxl import registry
+from tfxl.metrics import Metric
+
+
+class Joint(Metric):
+    """The mean of metrics, one for each task; answers are tables, the answer of each task by its name.
+
+    A row counts for the tasks that its gold answer names. With one task, it is that task's score.
+
+    Example:
+        >>> Joint(metrics={"intent": {"kind": "accuracy"}}).score([{"intent": "book"}], [{"intent": "play"}])
+        0.0
+    """
+
+    class Settings(Metric.Settings):
+        """What is measured."""
+
+        metrics: dict[str, dict[str, Any]] = Field(min_length=1)
+        """A metric for each task."""
+
+    settings: Settings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.parts: dict[str, Metric] = {
+            task: registry.build("metrics", spec) for task, spec in self.settings.metrics.items()
+        }
+        self.higher_is_better = all(metric.higher_is_better for metric in self.parts.values())  # type: ignore[misc]
+        self._sizes: list[int] = []
+
+    @property
+    def name(self) -> str:
+        """`task.metric` for one task, `mean of tasks` for several."""
+        if len(self.parts) > 1:
+            return "mean of tasks"
+        ((task, metric),) = self.parts.items()
+        return f"{task}.{metric.name}"
+
+    def covers(self, gold: Sequence[Any]) -> np.ndarray:
+        """Returns `[rows]` bool: which rows have an answer of one of the tasks."""
+        return np.array([any(task in answer for task in self.parts) for answer in gold], bool)
+
+    def statistics(self, gold: Sequence[Mapping[str, Any]], predicted: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Returns `[rows, numbers]`: the statistics of each task beside each other, 0 where a row is not for it."""
+        columns = [self._of_task(task, metric, gold, predicted) for task, metric in self.parts.items()]
+        self._sizes = [column.shape[1] for column in columns]
+        return np.concatenate(columns, axis=1)
+
+    @staticmethod
+    def _of_task(
+        task: str, metric: Metric, gold: Sequence[Mapping[str, Any]], predicted: Sequence[Mapping[str, Any]]
+    ) -> np.ndarray:
+        rows = [row for row, answer in enumerate(gold) if task in answer]
+        own = metric.statistics([gold[row][task] for row in rows], [predicted[row].get(task) for row in rows])
+        column = np.zeros((len(gold), own.shape[1]))
+        column[rows] = own
+        return column
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        """Returns the mean over the tasks whose score is defined; nan where none is."""
+        parts = np.split(np.asarray(sums, float), np.cumsum(self._sizes)[:-1], axis=-1)
+        values = np.stack([metric.value(part) for metric, part in zip(self.parts.values(), parts, strict=True)])
+        defined = ~np.isnan(values)
+        total = np.where(defined, values, 0).sum(axis=0)
+        return np.divide(total, defined.sum(axis=0), out=np.full_like(total, np.nan), where=defined.any(axis=0))
