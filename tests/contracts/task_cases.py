@@ -51,7 +51,7 @@ TAGGED = [
 MEANINGS = {"negative": "contradiction", "positive": "entailment"}
 INFERRED = [replace(each, label=MEANINGS[each.label]) for each in PAIRS]
 ASKED = [
-    Example(question, second_text=context, label=((answer, context.rindex(answer)),) if answer else ())
+    Example(question, second_text=context, label=((answer, context.rindex(answer)),))
     for question, context, answer in [
         ("Zimmer ?", "das Zimmer war groß und gut", "groß"),
         ("wo ?", "房间很干净，酒店吵", "酒店"),
@@ -78,6 +78,7 @@ CASES = [
     Case("classification", {**TWO, "activation": "sigmoid"}, LABELLED),
     Case("classification", {**TWO, "second_text": True}, PAIRS),
     Case("classification", {**TWO, "class_weights": "balanced", "focal_gamma": 1.0}, LABELLED),
+    Case("inference", {"max_length": 24}, INFERRED),
     Case("token_classification", {"labels": ["O", "B-X", "I-X", "B-Y", "I-Y"], "max_length": 24}, TAGGED),
     Case(
         "token_classification",

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Literal, Self
 
-import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from tfxl.backend import keras, tf
-from tfxl.errors import DataError, did_you_mean
-from tfxl.example import Example, Prediction
-from tfxl.tasks import Task, Tensors
+from tfxl.tasks._labels import LabelLoss, OneLabel, probabilities
 
-if TYPE_CHECKING:
-    from tfxl.text.tokenizer import Tokenizer
+__all__ = ["Classification", "LabelLoss", "probabilities"]
 
 
-class Classification(Task):
+class Classification(OneLabel):
     """One label a text (Devlin et al. 2019, section 4.1): sentiment, topic, intent.
 
     Logits are `[batch, labels]`, or `[batch, 1]` with `activation = "sigmoid"`.
@@ -28,45 +21,21 @@ class Classification(Task):
         >>> model = task.model(Bert(weights="intfloat/multilingual-e5-small").build())
     """
 
-    class Settings(Task.Settings):
-        """What the labels are, and what the loss makes of them."""
+    class Settings(OneLabel.Settings):
+        """What is read, and how many logits there are."""
 
-        labels: tuple[str, ...] = Field(min_length=2)
-        """The labels as the data spells them; their order is the order of the scores."""
-        label_names: dict[str, str] = Field(default_factory=dict)
-        """The name that is served for a label of the data, such as `"1" = "positive"`; by default the label itself."""
         second_text: bool = False
         """Whether the task is about a pair of texts."""
         activation: Literal["softmax", "sigmoid"] = "softmax"
         """`sigmoid` gives a two-label task one logit, that of the second label."""
-        class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
-        """A factor on the loss by label; `balanced` makes it rows / (labels x rows of the label)."""
-        focal_gamma: float = Field(default=0.0, ge=0)
-        """Above 0: focal loss (Lin et al. 2017), which looks less at rows that are already right."""
-        label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
         @model_validator(mode="after")
-        def _labels_fit(self) -> Self:
-            if len(set(self.labels)) < len(self.labels):
-                raise ValueError("labels that differ from each other")
+        def _activation_fits(self) -> Self:
             if self.activation == "sigmoid" and len(self.labels) != 2:
                 raise ValueError('two labels with activation = "sigmoid"')
-            weighted = self.class_weights if isinstance(self.class_weights, dict) else {}
-            if unknown := [label for label in (*self.label_names, *weighted) if label not in self.labels]:
-                raise ValueError(
-                    f"names and weights of the labels {', '.join(self.labels)} only, not of {unknown[0]!r}"
-                )
             return self
 
-    default_head = "pooled"
-    metrics = ("accuracy", "macro_f1")
     settings: Settings
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.names = tuple(self.settings.label_names.get(label, label) for label in self.settings.labels)
-        self._indices = {label: index for index, label in enumerate(self.settings.labels)}
-        self._counts: Counter[int] = Counter()
 
     @property
     def text_inputs(self) -> tuple[str, ...]:
@@ -77,103 +46,3 @@ class Classification(Task):
     def units(self) -> int:
         """One logit a label, or a single one with sigmoid."""
         return 1 if self.settings.activation == "sigmoid" else len(self.settings.labels)
-
-    def observe(self, example: Example) -> None:
-        """Counts the labels, for balanced class weights."""
-        self._counts[self._index(example)] += 1
-
-    def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
-        """Adds `target` `[batch]` int32 and `weight` `[batch]` float32 to the texts where the examples have labels."""
-        features = super().features(examples)
-        if any(example.label is None for example in examples):
-            return features
-        target = np.array([self._index(example) for example in examples], dtype=np.int32)
-        return {**features, "target": target, "weight": self._weights()[target]}
-
-    def encode(self, batch: Tensors, tokenizer: Tokenizer) -> Tensors:
-        """Encodes the text or pair; targets pass through."""
-        encoded = self.encode_texts(batch, tokenizer)
-        return {**encoded, **{name: batch[name] for name in ("target", "weight") if name in batch}}
-
-    def loss(self) -> keras.losses.Loss:
-        """Returns cross-entropy with label smoothing and focal weighting as the settings say."""
-        return LabelLoss(focal_gamma=self.settings.focal_gamma, label_smoothing=self.settings.label_smoothing)
-
-    def decode(self, logits: tf.Tensor, encoded: Tensors) -> Tensors:
-        """Gives `label` `[batch]`, and names and probabilities in one order: `labels`, `scores` `[batch, labels]`."""
-        scores = probabilities(self.per_text(tf.cast(logits, tf.float32), encoded))
-        names = tf.constant(self.names)
-        answer = {
-            "label": tf.gather(names, tf.argmax(scores, axis=-1)),
-            "labels": tf.broadcast_to(names, tf.shape(scores)),
-            "scores": scores,
-        }
-        return {**answer, "truncated": encoded["truncated"]} if "truncated" in encoded else answer
-
-    def prediction(self, answer: dict[str, Any]) -> Prediction:
-        """Returns one row of `decode` as a record."""
-        names = [name.decode() for name in answer["labels"]]
-        scores = {name: float(score) for name, score in zip(names, answer["scores"], strict=True)}
-        truncated = bool(answer.get("truncated", False))
-        return Prediction(answer["label"].decode(), scores, truncated=truncated)
-
-    def gold(self, example: Example) -> str:
-        """Returns the served name of the example's label."""
-        return self.names[self._index(example)]
-
-    def _index(self, example: Example) -> int:
-        index = self._indices.get(example.label)
-        if index is None:
-            labels = self.settings.labels
-            raise DataError(
-                f"{example.place}: label {example.label!r}",
-                expected=f"one of {', '.join(labels)}",
-                fix=f"{did_you_mean(str(example.label), labels)}Correct the row, or add the label to task.labels.",
-            )
-        return index
-
-    def _weights(self) -> np.ndarray:
-        """`[labels]` float32: the factor on the loss of each label."""
-        labels, setting = self.settings.labels, self.settings.class_weights
-        if isinstance(setting, dict):
-            return np.array([setting.get(label, 1.0) for label in labels], np.float32)
-        if setting == "none" or not self._counts:
-            return np.ones(len(labels), np.float32)
-        rows = self._counts.total()
-        return np.array([rows / (len(labels) * max(self._counts[i], 1)) for i in range(len(labels))], np.float32)
-
-
-def probabilities(logits: tf.Tensor) -> tf.Tensor:
-    """Returns `[batch, labels]` probabilities of `[batch, labels]` logits; one logit gives two labels by sigmoid."""
-    if logits.shape[-1] == 1:
-        positive = tf.sigmoid(logits)
-        return tf.concat([1.0 - positive, positive], axis=-1)
-    return tf.nn.softmax(logits)
-
-
-class LabelLoss(keras.losses.Loss):
-    """Cross-entropy of one label a row, softmax or (one logit) sigmoid.
-
-    Args:
-        focal_gamma: The exponent of `(1 - probability of the right label)`; 0 is plain cross-entropy (Lin et al. 2017).
-        label_smoothing: The share of the target that is spread over all labels (Szegedy et al. 2016).
-    """
-
-    def __init__(self, *, focal_gamma: float = 0.0, label_smoothing: float = 0.0) -> None:
-        super().__init__(name="label_loss")
-        self.focal_gamma, self.label_smoothing = focal_gamma, label_smoothing
-
-    def call(self, target: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Returns `[batch]` losses of target `[batch]` int32 and logits `[batch, units]`."""
-        logits = tf.cast(logits, tf.float32)
-        if logits.shape[-1] == 1:  # the same loss: a softmax over (0, x) is a sigmoid of x
-            logits = tf.concat([tf.zeros_like(logits), logits], axis=-1)
-        labels = logits.shape[-1]
-        hot = tf.one_hot(tf.reshape(target, [-1]), labels)
-        smooth = hot * (1.0 - self.label_smoothing) + self.label_smoothing / labels
-        log_probabilities = tf.nn.log_softmax(logits)
-        loss = -tf.reduce_sum(smooth * log_probabilities, axis=-1)
-        if self.focal_gamma:
-            right = tf.exp(tf.reduce_sum(hot * log_probabilities, axis=-1))
-            loss *= (1.0 - right) ** self.focal_gamma
-        return loss
