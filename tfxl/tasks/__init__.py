@@ -61,6 +61,11 @@ class Task(Part):
         return self.text_inputs
 
     @property
+    def training_rows(self) -> int:
+        """Rows of tokens of a text in training."""
+        return self.rows_per_text
+
+    @property
     def resources(self) -> Mapping[str, tf.Variable]:
         """Variables that `decode` reads and that are no weights, such as an index; they are saved with the model."""
         return {}
@@ -141,7 +146,8 @@ class Task(Part):
             tokenizer: The encoder's tokenizer.
             offsets: Whether to add offsets.
         """
-        limits = self.settings.model_dump(include={"max_length", "stride", "max_windows"})
+        told = self.settings
+        limits = {"max_length": told.max_length, "stride": told.stride, "max_windows": told.max_windows}
         encoded = tokenizer.encode(*texts, **limits, offsets=offsets)
         return encoded if window is None or "example" not in encoded else windows.pick(encoded, window)
 

@@ -203,7 +203,8 @@ def _check_room(max_length: int, room: int, stride: int, sides: int) -> None:
             expected="at least 4 tokens, for pairs at least 6: special tokens take up to four",
             fix="Raise max_length.",
         )
-    if stride >= (smallest := room // sides):
+    smallest = room // sides  # no walrus: AutoGraph cannot read one, and warns
+    if stride >= smallest:
         raise RecipeError(
             f"stride = {stride} with max_length = {max_length}",
             expected=f"less than {smallest}: windows must move on",
