@@ -48,6 +48,8 @@ TAGGED = [
         (" ", ["gut", "!"], "B-Y O"),
     ]
 ]
+SEVERAL = [replace(each, label=(each.label,)) for each in LABELLED]
+SEVERAL += [Example("sehr gut schlecht", label=("negative", "positive")), Example("...", label=())]
 MEANINGS = {"negative": "contradiction", "positive": "entailment"}
 INFERRED = [replace(each, label=MEANINGS[each.label]) for each in PAIRS]
 ASKED = [
@@ -61,6 +63,17 @@ ASKED = [
         ("train ?", "the room was clean and the food was good and the food was clean but the train", "train"),
     ]
 ]
+BELONG = [
+    Example(text, second_text=second, choices=(negative,), label=label)
+    for text, second, negative, label in [
+        ("das Zimmer war gut", "the room was good", "the room was bad", "room"),
+        ("酒店很吵", "the hotel was loud", "the hotel was quiet", None),
+        ("الطعام جيد", "the food was good", "the food was cold", "food"),
+        ("कमरा साफ़ था", "the room was clean", "the room was dirty", "room"),
+        ("👍", "great", "poor", None),
+    ]
+]
+ALIKE = [replace(each, label=str(number)) for number, each in enumerate([*BELONG, BELONG[0]])]
 TWO = {"labels": ["negative", "positive"], "max_length": 24}
 MOOD = {"kind": "classification", "labels": ["negative", "positive"]}
 SLOTS = {"kind": "token_classification", "labels": ["O", "B-X", "I-X", "B-Y", "I-Y"]}
@@ -79,6 +92,8 @@ CASES = [
     Case("classification", {**TWO, "second_text": True}, PAIRS),
     Case("classification", {**TWO, "class_weights": "balanced", "focal_gamma": 1.0}, LABELLED),
     Case("inference", {"max_length": 24}, INFERRED),
+    Case("multilabel", TWO, SEVERAL),
+    Case("multilabel", {**TWO, "positive_weights": "balanced", "focal_gamma": 1.0}, SEVERAL),
     Case("token_classification", {"labels": ["O", "B-X", "I-X", "B-Y", "I-Y"], "max_length": 24}, TAGGED),
     Case(
         "token_classification",
@@ -92,6 +107,19 @@ CASES = [
         EITHER,
     ),
     Case("question_answering", {"max_length": 24, "stride": 4}, ASKED),
+    Case("similarity", {"max_length": 24, "largest": 5.0}, ALIKE),
+    Case(
+        "similarity",
+        {"max_length": 24, "loss": "contrastive"},
+        [replace(each, label="1") for each in ALIKE[:1]] + ALIKE[4:],
+    ),
+    Case("retrieval", {"max_length": 24}, BELONG),
+    Case("retrieval", {"max_length": 24, "negatives": 1, "matryoshka": [8, 6], "prefix": "query: "}, BELONG),
+    Case(
+        "retrieval",
+        {"max_length": 24, "both_directions": False, "label_positives": True, "second_prefix": "x "},
+        BELONG,
+    ),
 ]
 """The first case of a kind is the usual one. A task that is not named here is tested without settings."""
 
