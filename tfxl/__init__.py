@@ -16,20 +16,35 @@ _HOMES = {
     "Prediction": "tfxl.example",
     "TfxlError": "tfxl.errors",
     "compare": "tfxl.run",
+    "consistency": "tfxl.crosslingual",
     "evaluate": "tfxl.run",
     "load": "tfxl.serving.model",
+    "matrix": "tfxl.crosslingual",
     "train": "tfxl.run",
     "trim": "tfxl.trimming",
 }
 
 if TYPE_CHECKING:
+    from tfxl.crosslingual import consistency, matrix
     from tfxl.errors import TfxlError
     from tfxl.example import Example, Prediction
     from tfxl.run import compare, evaluate, train
     from tfxl.serving.model import Model, load
     from tfxl.trimming import trim
 
-__all__ = ["Example", "Model", "Prediction", "TfxlError", "compare", "evaluate", "load", "train", "trim"]
+__all__ = [
+    "Example",
+    "Model",
+    "Prediction",
+    "TfxlError",
+    "compare",
+    "consistency",
+    "evaluate",
+    "load",
+    "matrix",
+    "train",
+    "trim",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,11 +6,14 @@ Training rows are streamed to disk. Rows that are scored are held in memory.
 from __future__ import annotations
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tfxl import languages
 from tfxl.cleaners import CleaningReport, clean_all
@@ -82,7 +85,9 @@ class DataReport(dict[str, SplitReport]):
         return {"data.json": json.dumps(splits, ensure_ascii=False, indent=1).encode() + b"\n"}
 
 
-def read(run: Run, parts: Parts, split: str, *, report: DataReport, progress: Progress) -> Iterator[Example]:
+def read(
+    run: Run, parts: Parts, split: str, *, report: DataReport, progress: Progress, labelled: bool = True
+) -> Iterator[Example]:
     """Yields the examples of a split that can be used, in order; none if the recipe names no file for it.
 
     Cleaners may drop training rows; rows that are scored are all kept, so that scores can be compared. Rows of
@@ -94,6 +99,7 @@ def read(run: Run, parts: Parts, split: str, *, report: DataReport, progress: Pr
         split: `train`, `validation` or `test`.
         report: Gets what happened, once the last example was read.
         progress: Is told what happened.
+        labelled: Whether rows must have a right answer.
 
     Raises:
         DataError: A file is missing, a row is wrong, or its right answer is none that the task knows (with
@@ -110,16 +116,35 @@ def read(run: Run, parts: Parts, split: str, *, report: DataReport, progress: Pr
         for path, language in expand(pattern, codes, files=parts.reader.reads_files)
         for example in parts.reader.read(path, language=language)
     )
+    if split == "train" and run.data.few_shot:
+        raw = _few_of(raw, run.data.few_shot_languages, run.data.few_shot, seed=run.seed)
     for example in clean_all(make_cleaners(run), raw, found.cleaning, may_drop=split == "train"):
         if languages.find(example.language).base not in wanted:
             found.other_languages[example.language] += 1
-        elif _usable(example, parts):
+        elif not labelled or _usable(example, parts):
             found.rows[example.language] += 1
             yield example
     found.skipped = parts.reader.skipped[skipped_before:]
     found.show(split, progress)
     if not found.rows:
         raise _nothing_usable(pattern, codes)
+
+
+def _few_of(examples: Iterator[Example], codes: Sequence[str], count: int, *, seed: int) -> Iterator[Example]:
+    """Yields the examples of other languages, then `count` of each of these, drawn by the seed (Vitter 1985)."""
+    kept: dict[str, list[Example]] = {languages.find(code).base: [] for code in codes}
+    seen, draws = Counter[str](), {base: np.random.default_rng((seed, zlib.crc32(base.encode()))) for base in kept}
+    for example in examples:
+        base = languages.find(example.language).base
+        if base not in kept:
+            yield example
+            continue
+        place = seen[base] if seen[base] < count else int(draws[base].integers(seen[base] + 1))
+        seen[base] += 1
+        if place < count:
+            kept[base][place : place + 1] = [example]
+    for few in kept.values():
+        yield from few
 
 
 def _nothing_usable(pattern: str, codes: Sequence[str]) -> DataError:

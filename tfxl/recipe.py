@@ -44,12 +44,17 @@ class DataSettings(Settings):
     """The languages that are scored after each epoch, for early stopping; the trained ones if empty."""
     test_languages: tuple[str, ...] = ()
     """The languages that are tested on; the trained ones if empty."""
+    few_shot: int = Field(default=0, ge=0)
+    """Training rows of each of `few_shot_languages`, drawn by the seed."""
+    few_shot_languages: tuple[str, ...] = ()
+    """Languages of which a few rows are trained on as well."""
     cleaners: tuple[str | dict[str, Any], ...] = ()
     sampler: str | dict[str, Any] = "temperature"
 
     def split(self, name: str) -> tuple[str, tuple[str, ...]]:
         """Returns the path and the languages of `train`, `validation` or `test`; an empty path if there is none."""
-        codes = {"train": (), "validation": self.validation_languages, "test": self.test_languages}[name]
+        trained = self.languages + (self.few_shot_languages if self.few_shot else ())
+        codes = {"train": trained, "validation": self.validation_languages, "test": self.test_languages}[name]
         return getattr(self, name), codes or self.languages
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,7 +19,7 @@ from tfxl.evaluation import compare as comparing
 from tfxl.evaluation import evaluate as evaluating
 from tfxl.evaluation import report
 from tfxl.evaluation.record import Evaluation
-from tfxl.example import Example
+from tfxl.example import Example, Prediction
 from tfxl.progress import SILENT, Progress
 from tfxl.recipe import Parts, Run, assemble, check_files, resolve
 from tfxl.serving import export as exporting
@@ -28,12 +28,13 @@ from tfxl.serving.answer import Answerer, predict
 from tfxl.serving.model import Model, load
 from tfxl.serving.model import find as find_model
 from tfxl.settings import validate
+from tfxl.tasks import Task
 from tfxl.text.dataset import Batches
 from tfxl.training import fit as fitting
 from tfxl.training import precision, strategy
 from tfxl.training.callbacks import log_evaluation
 
-Function: TypeAlias = Callable[..., Mapping[str, tf.Tensor]]
+Answering: TypeAlias = Answerer | Model
 TRAINING = "training"
 """The folder beside a model's versions that holds logs and reports; TF Serving looks at numbered folders only."""
 REPORTS = ("report.json", "report.html")
@@ -60,7 +61,40 @@ def train(recipe: str | Path, *overrides: str, progress: Progress = SILENT) -> M
         >>> model = tfxl.train("sentiment", "training.epochs=3")
         >>> model.predict(["Das Zimmer war sauber."])
     """
-    run = resolve(recipe, *overrides)
+    done = learn(resolve(recipe, *overrides), progress=progress)
+    files = done.data.files()
+    try:
+        if done.test:
+            files |= measure(done, progress=progress)
+    finally:  # hours of training are not lost to a report that fails
+        version = publish(done.run, done.parts, done.fitted.answerer, files, progress=progress)
+    return load(version)
+
+
+class Learnt(NamedTuple):
+    """A run after training.
+
+    Attributes:
+        run: The recipe; on hosts but the first, with an output of its own.
+        parts: Its parts; the task with what it chose on the validation data.
+        fitted: The trained model.
+        data: What happened to the rows.
+        test: The rows that the recipe tests on.
+    """
+
+    run: Run
+    parts: Parts
+    fitted: Fitted
+    data: DataReport
+    test: list[Example]
+
+
+def learn(run: Run, *, progress: Progress = SILENT) -> Learnt:
+    """Checks a run, reads its data and trains its model; nothing is published.
+
+    Raises:
+        TfxlError: As `train`.
+    """
     parts = assemble(run)
     check_files(run, parts)
     check_writable(training_folder(run))
@@ -74,14 +108,14 @@ def train(recipe: str | Path, *overrides: str, progress: Progress = SILENT) -> M
     with tempfile.TemporaryDirectory(prefix="tfxl-") as scratch:
         batches = training_batches(run, parts, Path(scratch), report=rows, progress=progress)
         fitted = fit(run, parts, batches, splits, devices=devices, progress=progress)
-    files = rows.files() | (measure(run, parts, fitted, splits.test, progress=progress) if splits.test else {})
-    return load(publish(run, parts, fitted.answerer, files, progress=progress))
-
-
-def measure(run: Run, parts: Parts, fitted: Fitted, test: Sequence[Example], *, progress: Progress) -> dict[str, bytes]:
-    """Scores a trained model on the test data, shows, logs and reports the scores, and returns the reports."""
     parts = dataclasses.replace(parts, task=fitted.answerer.parts.task)
-    after = score(run, parts, fitted.answerer.text, test, progress=progress)
+    return Learnt(run, parts, fitted, rows, splits.test)
+
+
+def measure(done: Learnt, *, progress: Progress) -> dict[str, bytes]:
+    """Scores a trained model on the test data, shows, logs and reports the scores, and returns the reports."""
+    run, fitted = done.run, done.fitted
+    after = score(run, done.parts, fitted.answerer, done.test, progress=progress)
     show(after, progress)
     log_evaluation(fitted.logs, {each.name: each.value for each in after.scores}, flat(run.as_toml()))
     return write_report(run, after, training_folder(run), before=fitted.before, history=fitted.history)
@@ -143,11 +177,11 @@ def fit(
         answerer = Answerer(served, parts.task, batches.tokenizer)
         before = None
         if splits.test and run.evaluation.before:
-            before = score(run, parts, answerer.text, splits.test, progress=progress)
+            before = score(run, parts, answerer, splits.test, progress=progress)
 
         def by_language() -> dict[str, float]:
             copy_weights(model, served)
-            found = score(quick, parts, answerer.text, splits.validation).by("language")
+            found = score(quick, parts, answerer, splits.validation).by("language")
             return {language: each.value for language, each in found.items()}
 
         history = fitting.fit(
@@ -225,28 +259,40 @@ def build_model(parts: Parts) -> keras.Model:
 
 
 def score(
-    run: Run, parts: Parts, function: Function, examples: Sequence[Example], *, progress: Progress = SILENT
+    run: Run, parts: Parts, answering: Answering, examples: Sequence[Example], *, progress: Progress = SILENT
 ) -> Evaluation:
     """Answers examples and returns what the answers score.
 
     Args:
         run: How it is measured, and which languages were trained.
         parts: Holds the task.
-        function: A text function, such as `Answerer.text`.
+        answering: An answerer, or a saved model.
         examples: Rows with their right answers.
         progress: Is told of every batch.
     """
     task = parts.task
-    predictions = predict(function, task, texts_of(examples, task), progress=progress)
+    predictions = answered(answering, task, examples, progress=progress)
     return evaluating.evaluate(
         examples,
-        predictions,
+        predictions[: len(examples)],
         [registry.build("metrics", kind) for kind in task.metrics],
         gold=task.gold,
         answers=task.answers(examples, predictions),
-        trained_languages=run.data.languages,
+        trained_languages=run.data.languages if run.training.epochs else (),
         settings=run.evaluation,
     )
+
+
+def answered(
+    answering: Answering, task: Task, examples: Sequence[Example], *, progress: Progress = SILENT
+) -> list[Prediction]:
+    """Returns the answers that a task is measured by: of each function in `measured_on`, one after another."""
+    asked = {name: task.tasks.get(name, task) for name in task.measured_on}
+    return [
+        prediction
+        for name, part in asked.items()
+        for prediction in predict(answering.function(name), part, texts_of(examples, part), progress=progress)
+    ]
 
 
 def show(evaluation: Evaluation, progress: Progress) -> None:
@@ -316,7 +362,7 @@ def evaluate(model: str | Path, *overrides: str, progress: Progress = SILENT) ->
     test = list(read(run, parts, "test", report=DataReport(), progress=progress))
     # Other data may be of other languages; which ones were trained on stays as it was.
     trained = run.model_copy(update={"data": resolved(saved).data})
-    evaluation = score(trained, parts, saved.text, test, progress=progress)
+    evaluation = score(trained, parts, saved, test, progress=progress)
     show(evaluation, progress)
     folder = saved.folder.parent / TRAINING / f"evaluation-{saved.folder.name}"
     write_report(run, evaluation, folder)

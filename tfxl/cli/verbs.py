@@ -87,12 +87,38 @@ def check(recipe: Recipe, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def evaluate(model: ModelFolder, overrides: Overrides = None) -> None:
+def evaluate(
+    model: ModelFolder,
+    overrides: Overrides = None,
+    matrix: Annotated[
+        bool,
+        typer.Option(
+            help="MODEL is a recipe: train it on each of its languages alone, and on all, and test each on all."
+        ),
+    ] = False,
+    shots: Annotated[
+        list[int] | None,
+        typer.Option(help="With --matrix: also train with so many examples of each other language; may be repeated."),
+    ] = None,
+    consistency: Annotated[
+        bool, typer.Option(help="How often the answer changes with the language of the same item; needs no labels.")
+    ] = False,
+) -> None:
     """Measure a saved model on its test data, or on other data (data.test=…)."""
+    if matrix and consistency:
+        raise TfxlError("--matrix and --consistency", expected="one of them", fix="Call tfxl evaluate twice.")
+    if shots and not matrix:
+        raise TfxlError("--shots without --matrix", expected="--matrix, and a recipe", fix="Add --matrix.")
     terminal.load_tensorflow()
-    from tfxl import run
+    from tfxl import crosslingual, run
 
-    run.evaluate(model, *overrides or [], progress=terminal.progress())
+    progress, told = terminal.progress(), overrides or []
+    if matrix:
+        crosslingual.matrix(model, *told, shots=shots or (), progress=progress)
+    elif consistency:
+        crosslingual.consistency(model, *told, progress=progress)
+    else:
+        run.evaluate(model, *told, progress=progress)
 
 
 @app.command()

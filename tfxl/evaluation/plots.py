@@ -265,6 +265,42 @@ def before_after(comparison: Comparison) -> str:
         return _svg(figure, "before-after")
 
 
+def heat_map(
+    name: str, rows: Sequence[str], columns: Sequence[str], values: np.ndarray, *, marked: np.ndarray | None = None
+) -> str:
+    """Returns a table of scores as coloured cells, darker for higher.
+
+    Args:
+        name: What the plot is called in the page.
+        rows: The names of the rows.
+        columns: The names of the columns.
+        values: `[rows, columns]`, nan where there is no score.
+        marked: `[rows, columns]` bool, cells with a frame, such as languages that were trained on.
+    """
+    from matplotlib.patches import Rectangle
+
+    low, high = np.nanmin(values), np.nanmax(values)
+    with _style({"axes.grid": False}):
+        figure, axes = _figure(height=0.34 * len(rows) + 1.3)
+        for (row, column), value in np.ndenumerate(values):
+            if np.isnan(value):
+                continue
+            share = (value - low) / (high - low) if high > low else 1.0
+            corner = (column - 0.5, row - 0.5)
+            axes.add_patch(Rectangle(corner, 1, 1, facecolor=SEEN, alpha=0.06 + 0.6 * share))
+            if marked is not None and marked[row, column]:
+                frame = (column - 0.46, row - 0.46)
+                axes.add_patch(Rectangle(frame, 0.92, 0.92, fill=False, edgecolor=INK, linewidth=1.1))
+            axes.text(column, row, number(value), ha="center", va="center", fontsize=8)
+        axes.set_xticks(np.arange(len(columns)), map(_short, columns), rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(np.arange(len(rows)), [_short(row) for row in rows])
+        axes.set_xlim(-0.5, len(columns) - 0.5)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        return _svg(figure, name)
+
+
 def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 

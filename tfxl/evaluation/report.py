@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import tomli_w
 from markupsafe import Markup
 
 from tfxl.evaluation import plots
 from tfxl.evaluation.compare import Comparison, Difference, compare
 from tfxl.evaluation.confusion import LabelScores
+from tfxl.evaluation.consistency import Consistency
 from tfxl.evaluation.groups import ALL, Group, language_of
 from tfxl.evaluation.record import Evaluation, HardExample, write_whole
 from tfxl.evaluation.score import Score, metric_name, number
+from tfxl.evaluation.transfer import Transfer
 from tfxl.languages import Language, script_name
 from tfxl.settings import plain
 
@@ -85,15 +89,7 @@ def render(
     run: Mapping[str, Any] | None = None,
 ) -> str:
     """Returns the page as text; the arguments are those of `write`, with the comparison made."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "metric": metric_name}
-    return environment.get_template("report.html").render(
+    return _template("report.html").render(
         title=title,
         evaluation=evaluation,
         language_of=language_of,
@@ -111,6 +107,65 @@ def render(
         run=tomli_w.dumps(plain(run)) if run else "",
         settings=tomli_w.dumps(plain(evaluation.settings)),
     )
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "metric": metric_name}
+    return environment.get_template(name)
+
+
+def write_transfer(path: str | Path, found: Transfer, *, title: str, run: Mapping[str, Any]) -> Path:
+    """Writes the page of a transfer matrix, whole or not at all, and returns its path.
+
+    Args:
+        path: The HTML file.
+        found: The matrix.
+        title: The page's heading.
+        run: The recipe, shown as TOML.
+    """
+    names = [f"{setting.kind}: {setting.name}" for setting in found.scores]
+    values = [[nan if score is None else score.value for score in scores] for scores in found.scores.values()]
+    trained = [[found.is_trained(setting, code) for code in found.tested] for setting in found.scores]
+    plot = plots.heat_map(
+        "transfer",
+        names,
+        [language_of(code).label for code in found.tested],
+        np.array(values),
+        marked=np.array(trained),
+    )
+    page = _template("transfer.html").render(
+        title=title, found=found, language_of=language_of, plot=Markup(plot), run=tomli_w.dumps(plain(run))
+    )
+    return write_whole(path, page)
+
+
+def write_consistency(path: str | Path, found: Consistency, *, title: str, run: Mapping[str, Any]) -> Path:
+    """Writes the page of a model's consistency over languages, whole or not at all, and returns its path.
+
+    Args:
+        path: The HTML file.
+        found: What was measured.
+        title: The page's heading.
+        run: The recipe, shown as TOML.
+    """
+    names = [language_of(code).label for code in found.languages]
+    pairs = [[found.of(first, second) for second in found.languages] for first in found.languages]
+    values = [[nan if score is None else score.value for score in row] for row in pairs]
+    page = _template("consistency.html").render(
+        title=title,
+        found=found,
+        language_of=language_of,
+        plot=Markup(plots.heat_map("consistency", names, names, np.array(values))),
+        run=tomli_w.dumps(plain(run)),
+    )
+    return write_whole(path, page)
 
 
 def _plots(

@@ -145,7 +145,8 @@ def expand(pattern: str, codes: Sequence[str], *, files: bool = True) -> list[tu
     """Returns the path and the language of each file that a pattern stands for.
 
     `{language}` is replaced with the code as it is given, `{iso639_3}` with its three-letter code, `{language_name}`
-    with its English name in small letters with `_` for spaces; `{task}` stays for the reader `by_task`. The prefix `sample:` means data that comes with tfxl.
+    with its English name in small letters with `_` for spaces; `{task}` stays for the reader `by_task`. The
+    prefix `sample:` means data that comes with tfxl.
 
     Args:
         pattern: A path. Without a placeholder it is one file, whose language is the only one given or else unknown:
