@@ -66,14 +66,14 @@ ASKED = [
 BELONG = [
     Example(text, second_text=second, choices=(negative,), label=label)
     for text, second, negative, label in [
-        ("das Zimmer war gut", "the room was good", "the room was bad", "room"),
-        ("酒店很吵", "the hotel was loud", "the hotel was quiet", None),
-        ("الطعام جيد", "the food was good", "the food was cold", "food"),
-        ("कमरा साफ़ था", "the room was clean", "the room was dirty", "room"),
-        ("👍", "great", "poor", None),
+        ("schlecht", "bad", "good", "mood"),
+        ("酒店", "hotel", "train", None),
+        ("الطعام", "the food", "good", "food"),
+        ("बुरा", "very bad", "very good", "mood"),
+        ("👍", "great 👍", "poor", None),
     ]
 ]
-ALIKE = [replace(each, label=str(number)) for number, each in enumerate([*BELONG, BELONG[0]])]
+ALIKE = [replace(each, label=str(number % 2)) for number, each in enumerate(BELONG)]
 TWO = {"labels": ["negative", "positive"], "max_length": 24}
 MOOD = {"kind": "classification", "labels": ["negative", "positive"]}
 SLOTS = {"kind": "token_classification", "labels": ["O", "B-X", "I-X", "B-Y", "I-Y"]}
@@ -107,12 +107,8 @@ CASES = [
         EITHER,
     ),
     Case("question_answering", {"max_length": 24, "stride": 4}, ASKED),
-    Case("similarity", {"max_length": 24, "largest": 5.0}, ALIKE),
-    Case(
-        "similarity",
-        {"max_length": 24, "loss": "contrastive"},
-        [replace(each, label="1") for each in ALIKE[:1]] + ALIKE[4:],
-    ),
+    Case("similarity", {"max_length": 24}, ALIKE),
+    Case("similarity", {"max_length": 24, "smallest": -1.0, "largest": 2.0, "loss": "contrastive"}, ALIKE),
     Case("retrieval", {"max_length": 24}, BELONG),
     Case("retrieval", {"max_length": 24, "negatives": 1, "matryoshka": [8, 6], "prefix": "query: "}, BELONG),
     Case(

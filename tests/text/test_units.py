@@ -1,0 +1,75 @@
+"""Where units begin, written out by hand for many scripts, and what is seen as one character."""
+
+import pytest
+
+from tfxl import graphemes
+from tfxl.backend import tf
+from tfxl.text import units
+
+UNICODE = [
+    "|the |room",
+    "|O|'|Neil |3|.|14 |(|U|.|S|.|)",
+    "|在|Apple|工|作|。",
+    "|Das |Zimmer|, |groß",
+    "|می\u200cخواهم |خانه",
+    "|कमरा |साफ़|।",
+    "|ห้|อ|ง|พั|ก|น้ํ|า",
+    "|部|屋|は|ラ|ー|メ|ン|2008|年",
+    "|방이 |깨끗했어요|.",
+    "|👩🏽\u200d💻|ok |🇩🇪🇫🇷|a |❤\ufe0f|b |1\ufe0f\u20e3",
+    "|e\u0301te\u0301 |\u0301x",
+    " \t|a\u3000|b\u200b|c\u00a0|d",
+    "\u200e|a\u200e \u200f|b",
+    "",
+    "  ",
+]
+SPACES = [
+    "|the |room",
+    "|O'Neil |3.14 |(U.S.)",
+    "|在Apple工作。",
+    "|می\u200cخواهم |خانه",
+    " \t|a\u3000|b\u200b|c",
+    "|👩🏽\u200d💻ok",
+]
+
+
+def marked(text, flags):
+    return "".join(("|" if flag else "") + letter for letter, flag in zip(text, flags, strict=True))
+
+
+def by_text(texts, flags):
+    firsts = [0]
+    for text in texts:
+        firsts.append(firsts[-1] + len(text))
+    return [marked(text, flags.numpy()[start : start + len(text)]) for text, start in zip(texts, firsts, strict=False)]
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("unicode", UNICODE), ("spaces", SPACES)])
+def test_units_begin_where_they_should(rule, expected):
+    texts = [text.replace("|", "") for text in expected]
+    found = units.characters(tf.constant(texts))
+    assert by_text(texts, units.starts_unit(found, rule)) == expected
+
+
+def test_units_never_begin_inside_a_grapheme_but_after_white_space(multilingual_texts):
+    texts = [*multilingual_texts, "👨‍👩‍👧‍👦🏳️‍🌈", "각각 ກຳ ทำ ｶﾞ", "நிக்கோ क्षेत्र"]
+    found = units.characters(tf.constant(texts))
+    for text, written in zip(texts, by_text(texts, units.starts_unit(found, "unicode")), strict=True):
+        parts = [part for part in written.split("|") if part]
+        assert sum(map(graphemes.count, parts)) == graphemes.count(text), written
+
+
+def test_tokens_begin_units():
+    texts = tf.constant(["ab c", "你好"])
+    starts = tf.constant([[-1, 0, 1, 3, -1], [-1, 0, 3, -1, -1]])
+    ends = tf.constant([[-1, 1, 2, 4, -1], [-1, 3, 6, -1, -1]])
+    found = units.at_tokens(texts, tf.constant([0, 1]), starts, ends, "unicode")
+    assert found.numpy().astype(int).tolist() == [[0, 1, 0, 1, 0], [0, 1, 1, 0, 0]]
+    assert not units.at_tokens(texts, tf.constant([0, 1]), starts, starts, "unicode").numpy().any()
+
+
+def test_places_move_on_to_what_is_seen_next():
+    texts = tf.constant(["e\u0301x🇩🇪", "", "ab"])
+    found = units.characters(texts)
+    moved = units.whole(found, tf.constant([0, 0, 0, 0, 1, 2, 2]), tf.constant([1, 3, 4, 8, 0, 1, 2]))
+    assert moved.numpy().tolist() == [2, 2, 3, 5, 5, 6, 7]

@@ -1,0 +1,150 @@
+"""Units: the stretches of a text that get a label of their own, found in the graph by rules on characters alone.
+
+A model that is served sees a text and no words, so what a word is must be decided by the text, in training and in
+serving alike. A unit begins after white space; with the rule `unicode` also where one of the characters on either side
+is punctuation, a symbol, or of a script that is written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese),
+but never inside of what readers see as one character, such as a flag or a letter with its marks.
+
+Classes of characters come from the Unicode data of this process and are kept in the graph.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal, NamedTuple
+
+import numpy as np
+import regex
+
+from tfxl.backend import tf
+
+Rule = Literal["unicode", "spaces"]
+
+OTHER, SPACE, HIDDEN, CLINGING, JOINER, UNSPACED, SYMBOL, FLAG, MARK = range(9)
+_KINDS = {
+    HIDDEN: r"\p{Cf}",
+    CLINGING: r"\u200c\U000e0020-\U000e007f",
+    SPACE: r"\s\p{Z}\p{Cc}\u200b",
+    UNSPACED: r"\p{Han}\p{Hiragana}\p{Katakana}\u30fc\uff70\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}",
+    SYMBOL: r"\p{P}\p{S}",
+    FLAG: r"\U0001f1e6-\U0001f1ff",
+    # Also what behaves as one: vowels after a Thai or Lao letter, voice marks of half width, colours of skin.
+    MARK: r"\p{M}\u0e33\u0eb3\uff9e\uff9f\U0001f3fb-\U0001f3ff",
+    JOINER: r"\u200d",
+}
+"""The characters of each kind; a later kind goes before an earlier one, and what has none is OTHER.
+
+HIDDEN characters are not seen, and CLINGING ones neither, but these belong to what stands before them. A JOINER makes
+one picture of two. Regional indicators (FLAG) make flags in pairs.
+"""
+
+
+class Characters(NamedTuple):
+    """The characters of a batch of texts, one text after another.
+
+    Attributes:
+        text: `[characters]` int32, ascending: the text of each.
+        place: `[characters]` int32, its first byte in the text.
+        kind: `[characters]` int32.
+        first: `[batch]` int32, the number of each text's first character.
+    """
+
+    text: tf.Tensor
+    place: tf.Tensor
+    kind: tf.Tensor
+    first: tf.Tensor
+
+
+def characters(texts: tf.Tensor) -> Characters:
+    """Returns the characters of `[batch]` texts in UTF-8."""
+    codes, places = tf.strings.unicode_decode_with_offsets(texts, "UTF-8")
+    starts, kinds = _runs()
+    run = tf.searchsorted(tf.constant(starts), codes.flat_values, side="right") - 1
+    text, place, first = (
+        tf.cast(part, tf.int32) for part in (codes.value_rowids(), places.flat_values, codes.row_starts())
+    )
+    return Characters(text, place, tf.gather(tf.constant(kinds), run), first)
+
+
+def starts_unit(found: Characters, rule: Rule) -> tf.Tensor:
+    """Returns `[characters]` bool: whether a unit may begin there. It does if a token begins there too."""
+    kind, seen = found.kind, ~_is(found.kind, HIDDEN, CLINGING, JOINER)
+    begins = _before(found, seen) == SPACE
+    if rule == "unicode":
+        base = _before(found, seen & (kind != MARK))
+        begins |= (_is(kind, UNSPACED, SYMBOL, FLAG) | _is(base, UNSPACED, SYMBOL, FLAG)) & _starts_grapheme(found)
+    return begins & seen & (kind != SPACE)
+
+
+def _starts_grapheme(found: Characters) -> tf.Tensor:
+    """Returns `[characters]` bool: whether something begins there that readers see as a character of its own."""
+    kind = found.kind
+    is_joined = (kind == SYMBOL) & (_before(found, ~_is(kind, HIDDEN, CLINGING)) == JOINER)
+    is_same_flag = (kind == FLAG) & (_before(found, ~_is(kind, HIDDEN, CLINGING, MARK)) == FLAG)
+    return ~(_is(kind, MARK, JOINER, CLINGING) | is_joined | is_same_flag)
+
+
+def at_tokens(texts: tf.Tensor, owner: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, rule: Rule) -> tf.Tensor:
+    """Returns `[rows, tokens]` bool: which tokens begin a unit.
+
+    Args:
+        texts: `[batch]` string.
+        owner: `[rows]` int32, the text of each row.
+        starts: `[rows, tokens]` int32, the first byte of each token, -1 for special tokens.
+        ends: `[rows, tokens]` int32, the byte after its last.
+        rule: What begins a unit.
+    """
+    found = characters(texts)
+    keys = tf.boolean_mask(key(found.text, found.place), starts_unit(found, rule))
+    wanted = key(owner[:, None], starts)
+    nearest = tf.searchsorted(keys, tf.reshape(wanted, [-1]))
+    is_found = tf.gather(tf.concat([keys, [-1]], axis=0), nearest) == tf.reshape(wanted, [-1])
+    return tf.reshape(is_found, tf.shape(wanted)) & (ends > starts)
+
+
+def whole(found: Characters, text: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """Returns the numbers among the characters of places `[places]`, moved on to where something new begins to be seen.
+
+    A token may end between a letter and its mark, or inside of a flag; what is cut there looks broken.
+
+    Args:
+        found: The characters of the texts.
+        text: `[places]` int32, the text of each place.
+        place: `[places]` int32, a byte; what begins there, or the end of the text.
+    """
+    begins = tf.where(_starts_grapheme(found))[:, 0]
+    keys = tf.gather(key(found.text, found.place), begins)
+    size = tf.size(found.text, out_type=tf.int64)
+    number = tf.gather(tf.concat([begins, [size]], axis=0), tf.searchsorted(keys, key(text, place)))
+    after = tf.concat([found.first[1:], [tf.cast(size, tf.int32)]], axis=0)  # where the next text begins
+    return tf.minimum(tf.cast(number, tf.int32), tf.gather(after, text))
+
+
+def key(text: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """Returns one ascending number for a place in a text, int64."""
+    return tf.cast(text, tf.int64) * 2**31 + tf.cast(place, tf.int64)
+
+
+def _before(found: Characters, kept: tf.Tensor) -> tf.Tensor:
+    """Returns the kind of the nearest character before each that is kept; SPACE where its text has none."""
+    places = tf.cast(tf.where(kept)[:, 0], tf.int32)
+    nearest = tf.gather(tf.concat([[-1], places], axis=0), tf.cumsum(tf.cast(kept, tf.int32), exclusive=True))
+    index = tf.maximum(nearest, 0)
+    is_same_text = (nearest >= 0) & (tf.gather(found.text, index) == found.text)
+    return tf.where(is_same_text, tf.gather(found.kind, index), SPACE)
+
+
+def _is(kind: tf.Tensor, *kinds: int) -> tf.Tensor:
+    return functools.reduce(tf.logical_or, [kind == each for each in kinds])
+
+
+@functools.cache
+def _runs() -> tuple[np.ndarray, np.ndarray]:
+    """Returns where runs of code points of one kind begin, and the kinds, both `[runs]` int32."""
+    everything = "".join(map(chr, range(0x110000)))
+    kinds = np.full(len(everything), OTHER, np.int32)
+    for kind, pattern in _KINDS.items():
+        for run in regex.finditer(f"[{pattern}]+", everything):
+            kinds[run.start() : run.end()] = kind
+    starts = np.flatnonzero(np.diff(kinds, prepend=-1)).astype(np.int32)
+    return starts, kinds[starts]
