@@ -82,9 +82,8 @@ class TokenClassification(Task):
     @property
     def metrics(self) -> tuple[Spec, ...]:  # type: ignore[override]
         """F1, precision and recall of spans; for tags of words the share that is right."""
-        measures = ("precision", "recall")
-        of_spans = ("spans", *({"kind": "spans", "measure": measure} for measure in measures))
-        return of_spans if self.is_bio else ("tag_accuracy",)
+        others: list[Spec] = [{"kind": "spans", "measure": measure} for measure in ("precision", "recall")]
+        return ("spans", *others) if self.is_bio else ("tag_accuracy",)
 
     @property
     def units(self) -> int:
