@@ -50,6 +50,13 @@ TAGGED = [
 ]
 SEVERAL = [replace(each, label=(each.label,)) for each in LABELLED]
 SEVERAL += [Example("sehr gut schlecht", label=("negative", "positive")), Example("...", label=())]
+CHOSEN = [
+    Example("Zimmer", label=label, choices=(bad, good) if label == "1" else (good, bad))
+    for bad, good in zip(*SIDES.values(), strict=True)
+    for label in ("0", "1")
+]
+"""The good one of two is right."""
+CHOSEN_OF_3 = [replace(each, second_text="?", choices=(*each.choices, "schlecht")) for each in CHOSEN]
 MEANINGS = {"negative": "contradiction", "positive": "entailment"}
 INFERRED = [replace(each, label=MEANINGS[each.label]) for each in PAIRS]
 ASKED = [
@@ -92,6 +99,12 @@ CASES = [
     Case("classification", {**TWO, "second_text": True}, PAIRS),
     Case("classification", {**TWO, "class_weights": "balanced", "focal_gamma": 1.0}, LABELLED),
     Case("inference", {"max_length": 24}, INFERRED),
+    Case("multiple_choice", {"max_length": 24}, CHOSEN),
+    Case(
+        "multiple_choice",
+        {"num_choices": 3, "second_text": True, "prompts": {"?": "was"}, "max_length": 24},
+        CHOSEN_OF_3,
+    ),
     Case("multilabel", TWO, SEVERAL),
     Case("multilabel", {**TWO, "positive_weights": "balanced", "focal_gamma": 1.0}, SEVERAL),
     Case("token_classification", {"labels": ["O", "B-X", "I-X", "B-Y", "I-Y"], "max_length": 24}, TAGGED),
