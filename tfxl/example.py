@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,7 +95,7 @@ class Prediction:
         labels: All labels that apply, for tasks that give several.
         spans: Parts of the text, in their order; for a question, the best answers, the best one first.
         value: A number, for tasks that measure; None otherwise.
-        vector: The text's embedding, for tasks that give one.
+        vector: The text's embedding, for tasks that give one, as compact as an `array` is.
         matches: Texts that were found, the best one first.
         tasks: The answer of each task of a joint one, by the task's name.
         truncated: Whether the text was longer than the model reads.
@@ -106,7 +106,7 @@ class Prediction:
     labels: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
     value: float | None = None
-    vector: tuple[float, ...] = ()
+    vector: Sequence[float] = ()
     matches: tuple[Match, ...] = ()
     tasks: Mapping[str, Prediction] = field(default_factory=dict)
     truncated: bool = False

@@ -227,7 +227,12 @@ def _reason(error: Exception) -> str:
 def as_json(row: Row, answer: Prediction | str) -> str:
     """Returns one line of JSON: the text and its answer, or an `error`. Fields that are empty are left out."""
     told = {"error": answer} if isinstance(answer, str) else asdict(answer, dict_factory=_without_empty)
-    return json.dumps({**asdict(row, dict_factory=_without_empty), **told}, ensure_ascii=False)
+    return json.dumps({**asdict(row, dict_factory=_without_empty), **told}, ensure_ascii=False, default=_rounded)
+
+
+def _rounded(vector: Iterable[float]) -> list[float]:
+    """Returns the numbers of an array with the digits that a float of 32 bits has."""
+    return [float(f"{number:.7g}") for number in vector]
 
 
 def _without_empty(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -240,12 +245,20 @@ def as_line(row: Row, answer: Prediction | str) -> str:
     text = " | ".join(part.replace("\n", " ") for part in (row.text, row.second_text) if part is not None)
     if isinstance(answer, str):
         return f"error: {answer}  {text}".rstrip()
-    spans = "; ".join(f"{span.label} {span.text}".strip() for span in answer.spans)
-    found = answer.label or ", ".join(answer.labels) or spans or "–"
+    found = _found(answer)
     width = max(map(cell_len, answer.scores), default=0)
     score = f"{answer.scores[answer.label]:6.1%}  " if answer.label in answer.scores else ""
     cut = "  [cut: longer than the model reads]" if answer.truncated else ""
     return f"{found}{' ' * (width - cell_len(found))}  {score}{text}{cut}"
+
+
+def _found(answer: Prediction) -> str:
+    """Returns what was found in words; a dash if nothing was."""
+    spans = "; ".join(f"{span.label} {span.text}".strip() for span in answer.spans)
+    matches = "; ".join(f"{match.score:.3f} {match.id or match.text}" for match in answer.matches)
+    tasks = ", ".join(f"{task}: {_found(each)}" for task, each in answer.tasks.items())
+    value = "" if answer.value is None else f"{answer.value:.3f}"
+    return answer.label or ", ".join(answer.labels) or spans or matches or tasks or value or "–"
 
 
 def write_answers(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from tfxl.progress import SILENT, Progress
 from tfxl.tasks import Task, Tensors
 from tfxl.text.tokenizer import Tokenizer
 
+Function: TypeAlias = Callable[..., Mapping[str, tf.Tensor]]
+"""Takes tensors by name, and gives tensors by name."""
 MAX_BYTES = 2**20
 """Bytes of a text that are looked at at all, so that a text of many megabytes costs little."""
 
@@ -76,6 +78,10 @@ class Answerer(tf.Module):
     def text(self, **texts: Any) -> Tensors:
         """Answers raw texts, each `[batch]` string, named as the task's `text_inputs`."""
         return self._call("text", texts, tf.string)
+
+    def function(self, name: str) -> Function:
+        """Returns a function of raw texts: `text`, or what `Task.tasks` names so."""
+        return lambda **texts: self._call(name, texts, tf.string)
 
     def tokens(self, **tokens: Any) -> Tensors:
         """Answers input_ids, token_type_ids and attention_mask, each `[batch, tokens]` int32."""
@@ -227,7 +233,7 @@ def _readable(text: tf.Tensor) -> tf.Tensor:
 
 
 def predict(
-    function: Callable[..., Mapping[str, tf.Tensor]],
+    function: Function,
     task: Task,
     texts: Mapping[str, Sequence[Any]],
     *,

@@ -6,7 +6,7 @@ import functools
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,7 +63,7 @@ class Model:
         return tomllib.loads((self.folder / manifest.EXTRA / RUN).read_text(encoding="utf-8"))
 
     @property
-    def signatures(self) -> Mapping[str, Callable[..., Mapping[str, tf.Tensor]]]:
+    def signatures(self) -> Mapping[str, answer.Function]:
         """The SavedModel's functions by name."""
         return self._saved.signatures
 
@@ -142,19 +142,17 @@ class Model:
         return {path.name: path.read_bytes() for path in sorted(folder.glob("*"))}
 
     @property
-    def text(self) -> Callable[..., Mapping[str, tf.Tensor]]:
+    def text(self) -> answer.Function:
         """The function of raw texts; for a model that was exported for tokens only, the texts are encoded here."""
-        return self.functions["text"]
+        return self.function("text")
 
-    @functools.cached_property
-    def functions(self) -> dict[str, Callable[..., Mapping[str, tf.Tensor]]]:
-        """The functions of raw texts: `text`, and one for each of `Task.tasks`, by name."""
-        tasks = {"text": self.task, **self.task.tasks}
+    def function(self, name: str) -> answer.Function:
+        """Returns a function of raw texts: `text`, or what `Task.tasks` names so."""
         if "input_ids" in self.manifest.signatures["serving_default"]["inputs"]:
-            return {name: self._through_tokens(task) for name, task in tasks.items()}
-        return {name: self.signatures["serving_default" if name == "text" else name] for name in tasks}
+            return self._through_tokens(self.task.tasks.get(name, self.task))
+        return self.signatures["serving_default" if name == "text" else name]
 
-    def _through_tokens(self, task: Task) -> Callable[..., Mapping[str, tf.Tensor]]:
+    def _through_tokens(self, task: Task) -> answer.Function:
         function = self.signatures["tokens"]
 
         def answers(**texts: tf.Tensor) -> Mapping[str, tf.Tensor]:

@@ -75,8 +75,11 @@ class Rows:
 class Coder(Protocol):
     """What batches need of a task: plain features of examples, and their encoding in the graph."""
 
-    rows_per_text: int
     target_padding: Any
+
+    @property
+    def training_rows(self) -> int:
+        """Rows of tokens of a text."""
 
     @property
     def training_inputs(self) -> tuple[str, ...]:
@@ -128,7 +131,7 @@ def measure(rows: Rows, task: Coder, tokenizer: Any) -> Measured:
         features = task.features(rows[range(start, min(start + MEASURE_ROWS, len(rows)))])
         sizes = encode({name: tf.constant(features[name]) for name in task.training_inputs})
         has_windows = "example" in sizes
-        parts.append(_items({name: value.numpy() for name, value in sizes.items()}, start, task.rows_per_text))
+        parts.append(_items({name: value.numpy() for name, value in sizes.items()}, start, task.training_rows))
     lengths, owners, windows, truncated = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Measured(lengths, owners, windows if has_windows else None, truncated)
 
@@ -306,7 +309,7 @@ class Batches:
         for name, value in (paddings if isinstance(paddings, dict) else {"": paddings}).items():
             if value is not None:
                 tensors[f"target/{name}"], values[f"target/{name}"] = targets[name], value
-        tensors = _pad(tensors, self.static.lengths, values, self.batch_size * self.task.rows_per_text)
+        tensors = _pad(tensors, self.static.lengths, values, self.batch_size * self.task.training_rows)
         padded = {name: tensors.get(f"target/{name}", target) for name, target in targets.items()}
         inputs = {name: tensors[name] for name in INPUTS}
         return inputs, padded if isinstance(encoded["target"], dict) else padded[""], encoded["weight"]
