@@ -11,6 +11,7 @@ from tfxl.evaluation.record import Evaluation
 from tfxl.example import Example, Prediction
 from tfxl.metrics.accuracy import Accuracy
 from tfxl.metrics.macro_f1 import MacroF1
+from tfxl.metrics.micro_f1 import MicroF1
 
 LABELS = ("negative", "neutral", "positive")
 TEXTS = {
@@ -50,3 +51,19 @@ def make(
 
 def evaluated(*, trained: Sequence[str] = ("en", "de"), settings: Settings = QUICK, **made) -> Evaluation:
     return evaluate(*make(**made), [Accuracy(), MacroF1()], trained_languages=trained, settings=settings)
+
+
+def evaluated_sets(*, labels: Sequence[str] = LABELS, rows: int = 12) -> Evaluation:
+    """An evaluation of answers that are sets of labels, some of them empty."""
+    generator = np.random.default_rng(0)
+    examples, predictions = [], []
+    for language, text in TEXTS.items():
+        for index in range(rows):
+            gold = tuple(label for label in labels if generator.random() < 0.4)
+            scores = {label: 0.3 * (label in gold) + 0.7 * float(generator.random()) for label in labels}
+            found = tuple(label for label in labels if scores[label] >= 0.5)
+            examples.append(Example(text, label=gold, language=language, id=f"test.jsonl:{index + 1}"))
+            predictions.append(Prediction(scores=scores, labels=found))
+    metrics = [MicroF1(), MacroF1()]
+    answers = [prediction.labels for prediction in predictions]
+    return evaluate(examples, predictions, metrics, answers=answers, trained_languages=["en"], settings=QUICK)

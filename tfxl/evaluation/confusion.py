@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +44,28 @@ def classification_report(matrix: np.ndarray, *, labels: Sequence[str]) -> list[
         matrix: Counts `[labels, labels]`: gold in rows, predicted in columns.
         labels: The labels in the matrix's order.
     """
-    right, support, answered = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    return _report(labels, right=np.diag(matrix), support=matrix.sum(axis=1), answered=matrix.sum(axis=0))
+
+
+def label_set_report(
+    gold: Sequence[Collection[str]], predicted: Sequence[Collection[str]], *, labels: Sequence[str]
+) -> list[LabelScores]:
+    """Returns the scores of each label where a row has several labels, or none.
+
+    Args:
+        gold: The right labels of each row.
+        predicted: The labels that each row got.
+        labels: All labels, in the order of the report.
+    """
+    both = [set(expected) & set(answer) for expected, answer in zip(gold, predicted, strict=True)]
+    counts = [Counter(itertools.chain.from_iterable(rows)) for rows in (both, map(set, gold), map(set, predicted))]
+    right, support, answered = (np.array([count[label] for label in labels], dtype=np.int64) for count in counts)
+    return _report(labels, right=right, support=support, answered=answered)
+
+
+def _report(
+    labels: Sequence[str], *, right: np.ndarray, support: np.ndarray, answered: np.ndarray
+) -> list[LabelScores]:
     return [
         LabelScores(
             label,

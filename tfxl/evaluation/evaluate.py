@@ -67,7 +67,8 @@ def evaluate(
 ) -> Evaluation:
     """Returns what a model scored.
 
-    Confusion matrices are made where the answers are labels, that is where each prediction gives its answer a score.
+    Scores of each label are made where the answers are labels, or sets of labels, to which each prediction gives a
+    score; confusion matrices where they are single labels.
 
     Args:
         examples: The rows, with their right answers.
@@ -164,12 +165,22 @@ def _length(unit: str) -> Callable[[str], int]:
 
 
 def _labels(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Returns the labels in the model's order, or nothing if the answers are no labels."""
-    if not all(isinstance(row.gold, str) and isinstance(row.predicted, str) for row in rows):
+    """Returns the labels in the model's order, or nothing if the answers are neither labels nor sets of labels."""
+    if not (all(map(_is_label, rows)) or all(map(_is_label_set, rows))):
         return ()
-    if not all(row.predicted in row.scores for row in rows):
-        return ()
-    return tuple(dict.fromkeys([*(label for row in rows for label in row.scores), *(row.gold for row in rows)]))
+    gold = (label for row in rows for label in ([row.gold] if isinstance(row.gold, str) else row.gold))
+    return tuple(dict.fromkeys([*(label for row in rows for label in row.scores), *gold]))
+
+
+def _is_label(row: Row) -> bool:
+    return isinstance(row.gold, str) and isinstance(row.predicted, str) and row.predicted in row.scores
+
+
+def _is_label_set(row: Row) -> bool:
+    """Whether both answers are sets of labels that have scores; sequences of words' labels have none."""
+    if not (isinstance(row.gold, tuple) and isinstance(row.predicted, tuple) and row.scores):
+        return False
+    return all(isinstance(label, str) and label in row.scores for label in (*row.gold, *row.predicted))
 
 
 def _all_scores(

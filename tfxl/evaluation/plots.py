@@ -123,9 +123,10 @@ def _bars(
 def confusions(evaluation: Evaluation) -> str:
     """Returns each language's confusion matrix as a small multiple, in shares of the gold label's rows.
 
-    Empty where the answers are no labels, or are more labels than can be read. At most `MOST_MATRICES` languages.
+    Empty where the answers are not single labels, or are more labels than can be read. At most `MOST_MATRICES`
+    languages.
     """
-    if not 2 <= len(evaluation.labels) <= MOST_LABELS:
+    if evaluation.has_label_sets or not 2 <= len(evaluation.labels) <= MOST_LABELS:
         return ""
     codes, size = _confused(evaluation), len(evaluation.labels)
     columns = max(1, min(len(codes), 4 if size <= 4 else 2))
@@ -172,17 +173,17 @@ def _confusion(axes: Axes, matrix: np.ndarray, *, labels: Sequence[str]) -> None
 def reliability(evaluation: Evaluation, *, bins: int = 10) -> str:
     """Returns the share of right answers over the model's confidence; on the diagonal, confidence can be trusted.
 
-    Empty where the model gives no scores. The legend names the expected calibration error (Guo et al. 2017).
+    Where a row may have several labels, it is the share of rows that have a label over its score. Empty where the model
+    gives no scores. The legend names the expected calibration error (Guo et al. 2017).
     """
-    rows = [row for row in evaluation.rows if not np.isnan(row.confidence)]
-    if not rows:
+    confidence, right, languages = _judged(evaluation)
+    if not len(confidence):
         return ""
-    confidence = np.array([row.confidence for row in rows])
-    right = np.array([row.predicted == row.gold for row in rows], dtype=float)
-    seen = np.array([evaluation.is_trained(row.language) for row in rows])
+    trained = {language for language in evaluation.languages if evaluation.is_trained(language)}
+    seen = np.array([language in trained for language in languages])
     parts = {"trained on": (seen, SEEN), "no training rows": (~seen, UNSEEN)}
     if seen.all() or not seen.any():
-        parts = {"all rows": (np.ones(len(rows), dtype=bool), SEEN)}
+        parts = {"all rows": (np.ones(len(seen), dtype=bool), SEEN)}
     with _style():
         figure, (axes, counts) = _figure(2, 1, height=4.6, height_ratios=(4, 1), sharex=True)
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 4)))
@@ -197,6 +198,17 @@ def reliability(evaluation: Evaluation, *, bins: int = 10) -> str:
         axes.legend(loc="upper left")
         counts.set(xlabel="confidence", ylabel="rows")
         return _svg(figure, "reliability")
+
+
+def _judged(evaluation: Evaluation) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Returns each judgement's confidence, whether it is right, and its language: a row, or a label of a row, each."""
+    if evaluation.has_label_sets:
+        judged = [(score, label in row.gold, row) for row in evaluation.rows for label, score in row.scores.items()]
+    else:
+        rows = [row for row in evaluation.rows if not np.isnan(row.confidence)]
+        judged = [(row.confidence, row.predicted == row.gold, row) for row in rows]
+    confidence, right = (np.array([each[place] for each in judged], dtype=float) for place in (0, 1))
+    return confidence, right, [row.language for _, _, row in judged]
 
 
 def calibration(confidence: np.ndarray, right: np.ndarray, *, bins: int = 10) -> tuple[np.ndarray, float]:

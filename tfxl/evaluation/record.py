@@ -16,7 +16,12 @@ import numpy as np
 
 from tfxl import registry
 from tfxl.errors import DataError
-from tfxl.evaluation.confusion import LabelScores, classification_report, confusion_matrix
+from tfxl.evaluation.confusion import (
+    LabelScores,
+    classification_report,
+    confusion_matrix,
+    label_set_report,
+)
 from tfxl.evaluation.groups import ALL, Group, base, groups, named
 from tfxl.evaluation.score import Score
 
@@ -86,7 +91,7 @@ class Evaluation:
     Attributes:
         metrics: Each metric as a recipe writes it; the first is the one that the model is judged by.
         scores: Every score: over all rows, by language, script, length and domain, and the summaries of the languages.
-        labels: The labels of the confusion matrices; empty if the answers are no labels.
+        labels: The labels; empty if the answers are neither labels nor sets of labels.
         trained_languages: The languages that had training rows; empty if that is not known.
         rows: The answered rows.
         hardest: Wrong answers that the model was surest of, for each language.
@@ -124,9 +129,17 @@ class Evaluation:
         return groups(self.rows, length_bands=self.settings["length_bands"])
 
     @cached_property
+    def has_label_sets(self) -> bool:
+        """Whether a row has several labels, or none, so that no label can be taken for another."""
+        return bool(self.labels) and not all(isinstance(row.gold, str) for row in self.rows)
+
+    @cached_property
     def confusions(self) -> dict[Group, np.ndarray]:
-        """Counts `[labels, labels]` of each group of rows: gold in rows, predicted in columns; empty without labels."""
-        if not self.labels:
+        """Counts `[labels, labels]` of each group of rows: gold in rows, predicted in columns; empty without labels.
+
+        Empty, too, where a row has a set of labels.
+        """
+        if not self.labels or self.has_label_sets:
             return {}
         found = {}
         for group, members in self.groups.items():
@@ -198,7 +211,11 @@ class Evaluation:
         Args:
             group: Which rows, such as `("language", "de")`; all of them if left out.
         """
-        return classification_report(self.confusions[group], labels=self.labels)
+        if not self.has_label_sets:
+            return classification_report(self.confusions[group], labels=self.labels)
+        rows = [self.rows[index] for index in self.groups[group]]
+        gold, predicted = [row.gold for row in rows], [row.predicted for row in rows]
+        return label_set_report(gold, predicted, labels=self.labels)
 
     def as_json(self) -> dict[str, Any]:
         """Returns the record as JSON values."""
@@ -207,7 +224,7 @@ class Evaluation:
             "metrics": list(self.metrics),
             "scores": [score.as_json() for score in self.scores],
             "labels": list(self.labels),
-            "classification": [self._labels_as_json(group) for group in self.confusions],
+            "classification": [self._labels_as_json(group) for group in (self.groups if self.labels else ())],
             "trained_languages": list(self.trained_languages),
             "settings": dict(self.settings),
             "versions": dict(self.versions),
@@ -217,14 +234,15 @@ class Evaluation:
         }
 
     def _labels_as_json(self, group: Group) -> dict[str, Any]:
-        """Returns a group's matrix, and lists of its scores in the labels' order; made from the rows, so never read."""
+        """Returns a group's matrix, if it has one, and its scores in the labels' order; the rows give both again."""
         report = [_plain(asdict(scores)) for scores in self.classification_report(group)]
         shares = {
             name: [None if scores[name] is None else round(scores[name], 6) for scores in report]
             for name in ("precision", "recall", "f1")
         }
         support = [scores["support"] for scores in report]
-        return {"group": named(group), "confusion": self.confusions[group].tolist(), **shares, "support": support}
+        matrix = {"confusion": self.confusions[group].tolist()} if group in self.confusions else {}
+        return {"group": named(group), **matrix, **shares, "support": support}
 
     def _row_as_json(self, row: Row) -> list[Any]:
         # The labels' names once instead of in every row: a third of the size.

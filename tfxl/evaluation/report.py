@@ -44,13 +44,14 @@ class LabelLine:
 
     Attributes:
         scores: Its precision, recall, F1 and rows.
-        answers: How often its rows got each label, and the share of its rows, in the labels' order.
+        answers: How often its rows got each label, and the share of its rows, in the labels' order; empty where rows
+            have several labels.
         mistaken: The label that its rows wrongly got most often, and how often; empty if they never did.
     """
 
     scores: LabelScores
-    answers: tuple[tuple[int, float], ...]
-    mistaken: str
+    answers: tuple[tuple[int, float], ...] = ()
+    mistaken: str = ""
 
 
 def write(
@@ -222,15 +223,17 @@ def _label_tables(evaluation: Evaluation) -> dict[str, list[tuple[str, list[Labe
         return {}
     tables = {"All rows": [("All rows", _label_lines(evaluation, ALL))]}
     for kind, heading in {"language": "By language", **GROUPS}.items():
-        found = [group for group in evaluation.confusions if group[0] == kind]
+        found = [group for group in evaluation.groups if group[0] == kind]
         if len(found) > 1:
             tables[heading] = [(_name(group), _label_lines(evaluation, group)) for group in found]
     return tables
 
 
 def _label_lines(evaluation: Evaluation, group: Group) -> list[LabelLine]:
-    lines = []
-    report, matrix = evaluation.classification_report(group), evaluation.confusions[group]
+    report = evaluation.classification_report(group)
+    if evaluation.has_label_sets:
+        return [LabelLine(scores) for scores in report]
+    lines, matrix = [], evaluation.confusions[group]
     for scores, counts in zip(report, matrix.tolist(), strict=True):
         answers = tuple((count, count / max(1, scores.support)) for count in counts)
         wrong = {label: count for label, count in zip(evaluation.labels, counts, strict=True) if count}
