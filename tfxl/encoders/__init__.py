@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tfxl.backend import keras
 from tfxl.registry import Part
+from tfxl.text.tokenizer import INPUTS, Tokenizer
 
-if TYPE_CHECKING:
-    from tfxl.text.tokenizer import Tokenizer
-
-INPUTS = ("input_ids", "token_type_ids", "attention_mask")
-"""The named inputs of every encoder and model, each `[batch, tokens]` int32."""
+__all__ = ["INPUTS", "Blocks", "Encoder", "blocks"]
 
 
 class Encoder(Part):

@@ -16,6 +16,10 @@ from tfxl.text import windows
 from tfxl.text.windows import Rows
 
 
+INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+"""What `encode` gives and every encoder and model takes, each `[rows, tokens]` int32."""
+
+
 class SpecialIds(NamedTuple):
     """The ids of the special tokens; `mask` is None where the vocabulary has none."""
 
