@@ -15,7 +15,6 @@ from tfxl.errors import RecipeError, WeightsError
 from tfxl.text import windows
 from tfxl.text.windows import Rows
 
-
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 """What `encode` gives and every encoder and model takes, each `[rows, tokens]` int32."""
 
