@@ -35,7 +35,8 @@ class DataSettings(Settings):
     """
 
     reader: str | dict[str, Any] = "jsonl"
-    train: str = Field(min_length=1)
+    train: str = ""
+    """Not needed where nothing is trained: `training.epochs = 0`."""
     validation: str = ""
     test: str = ""
     languages: tuple[str, ...] = Field(min_length=1)
@@ -106,6 +107,12 @@ def assemble(run: Run) -> Parts:
     Raises:
         RecipeError: There is no such part, or one of its settings is wrong.
     """
+    if run.training.epochs and not run.data.train:
+        raise RecipeError(
+            "data.train is not set",
+            expected="the file to train on",
+            fix="Add data.train = … to the recipe, or set training.epochs = 0 to publish the weights as they are.",
+        )
     for code in (*run.data.languages, *run.data.validation_languages, *run.data.test_languages):
         languages.find(code)
     task = registry.build("tasks", run.task)

@@ -37,6 +37,8 @@ from tfxl.training.callbacks import log_evaluation
 Answering: TypeAlias = Answerer | Model
 TRAINING = "training"
 """The folder beside a model's versions that holds logs and reports; TF Serving looks at numbered folders only."""
+UNTRAINED = "untrained"
+"""The folder for the logs of a run of no epochs."""
 REPORTS = ("report.json", "report.html")
 
 
@@ -105,9 +107,12 @@ def learn(run: Run, *, progress: Progress = SILENT) -> Learnt:
     run = placed(run, devices)
     rows = DataReport()
     splits = Splits(*(list(read(run, parts, name, report=rows, progress=progress)) for name in Splits._fields))
-    with tempfile.TemporaryDirectory(prefix="tfxl-") as scratch:
-        batches = training_batches(run, parts, Path(scratch), report=rows, progress=progress)
-        fitted = fit(run, parts, batches, splits, devices=devices, progress=progress)
+    if run.training.epochs:
+        with tempfile.TemporaryDirectory(prefix="tfxl-") as scratch:
+            batches = training_batches(run, parts, Path(scratch), report=rows, progress=progress)
+            fitted = fit(run, parts, batches, splits, devices=devices, progress=progress)
+    else:
+        fitted = untrained(run, parts, splits, progress=progress)
     parts = dataclasses.replace(parts, task=fitted.answerer.parts.task)
     return Learnt(run, parts, fitted, rows, splits.test)
 
@@ -156,6 +161,14 @@ class Fitted(NamedTuple):
 def training_folder(run: Run) -> Path:
     """Returns the folder for logs and reports, beside the model's versions."""
     return Path(run.output) / run.name / TRAINING
+
+
+def untrained(run: Run, parts: Parts, splits: Splits, *, progress: Progress) -> Fitted:
+    """Builds the model with the weights that it starts from, for a run of no epochs."""
+    model = parts.tuner.merge(build_model(parts))
+    answerer = Answerer(model, parts.task, parts.encoder.tokenizer())
+    answerer = tuned(answerer, splits.validation, progress=progress)
+    return Fitted(answerer, None, fitting.History(), training_folder(run) / "logs" / UNTRAINED)
 
 
 def fit(

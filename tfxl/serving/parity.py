@@ -96,12 +96,23 @@ def check(answerer: Answerer, signatures: Mapping[str, Function], *, tolerance: 
             ),
             "batch_against_single": difference(whole, _one_by_one(served, texts)),
         }
+        differences |= {
+            f"{name}_against_keras": _of_part(answerer, name, signatures[name])
+            for name in answerer.parts.task.tasks
+            if name in answerer.functions
+        }
     report: dict[str, Any] = {"texts": len(PROBES), "tolerance": tolerance}
     for what, found in differences.items():
         if not found.within(tolerance):
             raise _differs(what, found, tolerance)
         report[what] = {"largest": found.largest, "other_answers": found.other_answers}
     return report
+
+
+def _of_part(answerer: Answerer, name: str, function: Function) -> Difference:
+    """Compares the function of one of a task's `tasks` with the Keras model."""
+    texts = {key: tf.constant(column) for key, column in probe_texts(answerer.parts.task.tasks[name]).items()}
+    return difference(function(**texts), answerer.layer_by_layer(name, **texts))
 
 
 def _through_tokens(answerer: Answerer, function: Function) -> Function:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tfxl.backend import keras, tf
-from tfxl.errors import RecipeError
 from tfxl.tasks._vectors import unit
 
 NEVER = -1e9
@@ -49,12 +48,6 @@ class RankingLoss(keras.losses.Loss):
             logits: `[rows, dimensions]`.
         """
         width = logits.shape[-1]
-        if wrong := [size for size in self.sizes if size > width]:
-            raise RecipeError(
-                f"task.matryoshka = {list(self.sizes)} with embeddings of {width} dimensions",
-                expected=f"sizes up to {width}",
-                fix=f"Leave out {wrong[0]}.",
-            )
         prints = tf.reshape(target[:, 0], [-1, self.rows_per_text])
         labels = tf.reshape(target[:, 1], [-1, self.rows_per_text])[:, 0]
         vectors = tf.reshape(tf.cast(logits, tf.float32), [-1, self.rows_per_text, width])

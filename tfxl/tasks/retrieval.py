@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from tfxl.backend import keras, tf
 from tfxl.errors import DataError, ModelError, RecipeError
 from tfxl.example import Example, Match, Prediction
+from tfxl.heads import Head
 from tfxl.tasks import Tensors
 from tfxl.tasks._contrastive import RankingLoss
 from tfxl.tasks._nearest import Nearest
@@ -194,6 +195,22 @@ class Retrieval(VectorTask):
             target = tf.repeat(batch["target"], len(columns), axis=0)
         return {**encoded, "target": target, "weight": tf.repeat(batch["weight"], len(columns))}
 
+    def model(self, encoder: keras.Model, head: Head | None = None) -> keras.Model:
+        """Returns the model; see `Task`.
+
+        Raises:
+            RecipeError: It has fewer dimensions than the settings ask for.
+        """
+        model = super().model(encoder, head)
+        width, told = model.output.shape[-1], self.settings
+        if wrong := [size for size in (*told.matryoshka, told.dimensions) if size > width]:
+            raise RecipeError(
+                f"{wrong[0]} dimensions of embeddings that have {width}",
+                expected=f"task.dimensions and task.matryoshka up to {width}",
+                fix="Lower the number, or set head.projection.",
+            )
+        return model
+
     def loss(self) -> keras.losses.Loss:
         """Returns the loss of the pairs of a batch, or with a teacher the distance from its vectors."""
         told = self.settings
@@ -210,12 +227,6 @@ class Retrieval(VectorTask):
     def decode(self, logits: tf.Tensor, encoded: Tensors) -> Tensors:
         """Gives `embedding` `[batch, dimensions]` of length 1, and with an index what `Nearest.search` gives."""
         told = self.settings
-        if told.dimensions > logits.shape[-1]:
-            raise RecipeError(
-                f"task.dimensions = {told.dimensions} with embeddings of {logits.shape[-1]} dimensions",
-                expected=f"a number up to {logits.shape[-1]}, or 0 for all",
-                fix="Lower task.dimensions.",
-            )
         vectors = self.vectors(logits[:, : told.dimensions or None], encoded)
         answer = {"embedding": vectors}
         if self.index is not None:
@@ -250,7 +261,7 @@ class Retrieval(VectorTask):
             examples: Pairs.
             predictions: The vectors of their texts, then those of their second texts.
         """
-        vectors = np.stack([np.frombuffer(each.vector, np.float32) for each in predictions])
+        vectors = np.stack([np.asarray(each.vector, np.float32) for each in predictions])
         sides = np.split(vectors, 2)
         found: list[dict[str, Ranks]] = [{} for _ in examples]
         for language in dict.fromkeys(example.language for example in examples):

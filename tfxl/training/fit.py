@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class Settings(base.Settings):
     """How a model is trained. The defaults suit encoders of the size of multilingual-e5-small or larger."""
 
-    epochs: int = Field(default=3, ge=1)
+    epochs: int = Field(default=3, ge=0)
+    """0 trains nothing: the model is measured and published with the weights that it starts from."""
     batch_size: int = Field(default=16, ge=1)
     """Texts a step, over all devices."""
     accumulation_steps: int = Field(default=1, ge=1)
