@@ -69,6 +69,7 @@ class Run(Settings):
     encoder: dict[str, Any]
     task: dict[str, Any]
     head: dict[str, Any] | None = None
+    """The head; without `kind` it is the task's usual one."""
     tuner: dict[str, Any] = Field(default_factory=lambda: {"kind": "full"})
     training: fitting.Settings = Field(default_factory=fitting.Settings)
     evaluation: evaluating.Settings = Field(default_factory=evaluating.Settings)
@@ -121,7 +122,7 @@ def assemble(run: Run) -> Parts:
         cleaners=make_cleaners(run),
         sampler=registry.build("samplers", run.data.sampler),
         encoder=registry.build("encoders", run.encoder),
-        head=registry.build("heads", run.head or task.default_head),
+        head=registry.build("heads", {"kind": task.default_head, **(run.head or {})}),
         task=task,
         tuner=registry.build("tuners", run.tuner),
     )

@@ -19,8 +19,8 @@ import numpy as np
 from tfxl.backend import tf
 from tfxl.example import Example
 from tfxl.settings import tuples
+from tfxl.text.tokenizer import INPUTS
 
-INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 MEASURE_ROWS = 256
 POOL_BATCHES = 50
 
