@@ -17,7 +17,8 @@ from tfxl.evaluation.score import metric_name, number
 from tfxl.evaluation.transfer import Setting, Transfer, settings_of
 from tfxl.progress import SILENT, Progress
 from tfxl.recipe import Run, assemble, check_files, resolve
-from tfxl.run import TRAINING, changed, check_writable, learn, score, training_folder
+from tfxl.run import changed, check_writable, learn
+from tfxl.scoring import TRAINING, score, training_folder
 from tfxl.serving.answer import predict
 from tfxl.serving.model import load
 

@@ -7,39 +7,33 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import tomli_w
 
-from tfxl import languages, recipes, registry
+from tfxl import recipes
 from tfxl.backend import keras, tf
 from tfxl.data import DataReport, read, texts_of, training_batches
 from tfxl.errors import ModelError, RecipeError, did_you_mean
 from tfxl.evaluation import compare as comparing
-from tfxl.evaluation import evaluate as evaluating
-from tfxl.evaluation import report
 from tfxl.evaluation.record import Evaluation
-from tfxl.example import Example, Prediction
+from tfxl.example import Example
 from tfxl.progress import SILENT, Progress
 from tfxl.recipe import Parts, Run, assemble, check_files, resolve
+from tfxl.scoring import REPORTS, TRAINING, score, show, training_folder, write_report
 from tfxl.serving import export as exporting
 from tfxl.serving import manifest
 from tfxl.serving.answer import Answerer, predict
 from tfxl.serving.model import Model, load
 from tfxl.serving.model import find as find_model
 from tfxl.settings import validate
-from tfxl.tasks import Task
 from tfxl.text.dataset import Batches
 from tfxl.training import fit as fitting
 from tfxl.training import precision, strategy
 from tfxl.training.callbacks import log_evaluation
 
-Answering: TypeAlias = Answerer | Model
-TRAINING = "training"
-"""The folder beside a model's versions that holds logs and reports; TF Serving looks at numbered folders only."""
 UNTRAINED = "untrained"
 """The folder for the logs of a run of no epochs."""
-REPORTS = ("report.json", "report.html")
 
 
 def train(recipe: str | Path, *overrides: str, progress: Progress = SILENT) -> Model:
@@ -158,11 +152,6 @@ class Fitted(NamedTuple):
     logs: Path
 
 
-def training_folder(run: Run) -> Path:
-    """Returns the folder for logs and reports, beside the model's versions."""
-    return Path(run.output) / run.name / TRAINING
-
-
 def untrained(run: Run, parts: Parts, splits: Splits, *, progress: Progress) -> Fitted:
     """Builds the model with the weights that it starts from, for a run of no epochs."""
     model = parts.tuner.merge(build_model(parts))
@@ -269,73 +258,6 @@ def build_model(parts: Parts) -> keras.Model:
     """Returns the Keras model that is trained: encoder, what the tuner adds, and head."""
     encoder = parts.tuner.adapt(parts.encoder.build())
     return parts.tuner.wrap(parts.task.model(encoder, parts.head))
-
-
-def score(
-    run: Run, parts: Parts, answering: Answering, examples: Sequence[Example], *, progress: Progress = SILENT
-) -> Evaluation:
-    """Answers examples and returns what the answers score.
-
-    Args:
-        run: How it is measured, and which languages were trained.
-        parts: Holds the task.
-        answering: An answerer, or a saved model.
-        examples: Rows with their right answers.
-        progress: Is told of every batch.
-    """
-    task = parts.task
-    predictions = answered(answering, task, examples, progress=progress)
-    return evaluating.evaluate(
-        examples,
-        predictions[: len(examples)],
-        [registry.build("metrics", kind) for kind in task.metrics],
-        gold=task.gold,
-        answers=task.answers(examples, predictions),
-        trained_languages=run.data.languages if run.training.epochs else (),
-        settings=run.evaluation,
-    )
-
-
-def answered(
-    answering: Answering, task: Task, examples: Sequence[Example], *, progress: Progress = SILENT
-) -> list[Prediction]:
-    """Returns the answers that a task is measured by: of each function in `measured_on`, one after another."""
-    asked = {name: task.tasks.get(name, task) for name in task.measured_on}
-    return [
-        prediction
-        for name, part in asked.items()
-        for prediction in predict(answering.function(name), part, texts_of(examples, part), progress=progress)
-    ]
-
-
-def show(evaluation: Evaluation, progress: Progress) -> None:
-    """Shows the scores by language."""
-    rows = [
-        [
-            languages.find(code).label,
-            "yes" if evaluation.is_trained(code) else "no",
-            *evaluation.of("language", code),
-        ]
-        for code in evaluation.languages
-    ]
-    progress.table("Scores by language", ("language", "trained on", *evaluation.kinds), rows)
-
-
-def write_report(
-    run: Run,
-    evaluation: Evaluation,
-    folder: Path,
-    *,
-    before: Evaluation | None = None,
-    history: fitting.History | None = None,
-) -> dict[str, bytes]:
-    """Writes report.json (for `compare`) and report.html (for people) into a folder, and returns what they hold."""
-    folder.mkdir(parents=True, exist_ok=True)
-    epochs = history.epochs if history else []
-    curves = {name: [epoch.get(name, float("nan")) for epoch in epochs] for name in (epochs[-1] if epochs else {})}
-    evaluation.write(folder / REPORTS[0])
-    report.write(folder / REPORTS[1], evaluation, title=run.name, baseline=before, history=curves, run=run.as_toml())
-    return {name: (folder / name).read_bytes() for name in REPORTS}
 
 
 def publish(run: Run, parts: Parts, answerer: Answerer, files: Mapping[str, bytes], *, progress: Progress) -> Path:

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from tests.contracts.task_cases import CASES
-from tfxl import registry, run
+from tfxl import registry
 from tfxl.backend import keras, tf
 from tfxl.data import texts_of
 from tfxl.encoders import INPUTS
 from tfxl.encoders.tiny import Tiny
+from tfxl.scoring import answered
 from tfxl.serving.answer import Answerer, predict
 from tfxl.text.dataset import Batches, Rows
 
@@ -63,8 +64,8 @@ def test_the_loss_falls(trained):
 def test_answers_are_records_in_order(trained):
     task, rows = trained.task, trained.examples
     answerer = Answerer(trained.model, task, trained.tokenizer)
-    together = run.answered(answerer, task, rows)
-    alone = zip(*(run.answered(answerer, task, [row]) for row in rows), strict=True)
+    together = answered(answerer, task, rows)
+    alone = zip(*(answered(answerer, task, [row]) for row in rows), strict=True)
     answers = task.answers(rows, together)
     again = task.answers(rows, [each for of_function in alone for each in of_function])
     assert answers == (pytest.approx(again, abs=1e-5) if isinstance(answers[0], float) else again)

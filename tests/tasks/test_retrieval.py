@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfxl import run
 from tfxl.backend import tf
 from tfxl.encoders.tiny import Tiny
 from tfxl.errors import DataError, ModelError, RecipeError
 from tfxl.example import Example, Match
+from tfxl.scoring import answered
 from tfxl.serving.answer import Answerer, predict
 from tfxl.tasks._contrastive import RankingLoss
 from tfxl.tasks._ranks import ranks, right_candidates
@@ -223,6 +223,6 @@ def test_a_teacher_and_negatives_are_refused():
 def test_what_is_measured_is_both_sides(tiny):
     task, model, tokenizer = tiny
     examples = [Example("gut", second_text="gut"), Example("很差", second_text="很差")]
-    predictions = run.answered(Answerer(model, task, tokenizer), task, examples)
+    predictions = answered(Answerer(model, task, tokenizer), task, examples)
     assert len(predictions) == 4
     assert len(task.answers(examples, predictions)) == 2
