@@ -101,20 +101,22 @@ class QuestionAnswering(Task):
 
         `answers`, `scores`, `starts`, `ends` (characters), `start_bytes`, `end_bytes` are `[batch, num_answers]`,
         padded with empty texts and 0; `no_answer` `[batch]` is the chance that there is none. Where the caller sent
-        tokens, `start_tokens`, `end_tokens` and `logits` `[rows, num_answers]`, padded with -1 and `IMPOSSIBLE`.
-        `no_answer_logits` is the sum of both logits of the first token, of a text's surest window.
+        tokens, `start_tokens`, `end_tokens` and `logits` `[rows, num_answers]`, padded with -1 and `IMPOSSIBLE`, and
+        `no_answer_logits` `[rows]`, for callers who put windows together themselves.
         """
-        logits = tf.cast(logits, tf.float32)
-        no_answer = logits[:, 0, 0] + logits[:, 0, 1]
+        logits, is_context = tf.cast(logits, tf.float32), between_separators(encoded)
+        # The first token says that a window holds no answer: the least sure window counts (Devlin et al. 2019, 4.3).
+        nothing, something = logits[:, 0, 0] + logits[:, 0, 1], tf.reduce_max(self._sums(logits, is_context), axis=1)
         if "context" not in encoded:
-            found = self._spans(logits, between_separators(encoded), self.settings.num_answers)
-            is_span = found.logits > IMPOSSIBLE / 2
-            starts, ends = (tf.where(is_span, tokens, -1) for tokens in (found.starts, found.ends))
-            tokens = {"start_tokens": starts, "end_tokens": ends, "logits": found.logits}
-            return {**tokens, "no_answer_logits": no_answer}
-        no_answer = tf.math.segment_min(no_answer, encoded["example"]) if "example" in encoded else no_answer
-        answers = self._answers(self._merged(logits, encoded), encoded["context"], no_answer)
-        return {**answers, "no_answer_logits": no_answer, "truncated": encoded["truncated"]}
+            found = self._spans(logits, is_context, self.settings.num_answers)
+            starts, ends = (tf.where(found.logits > IMPOSSIBLE / 2, tokens, -1) for tokens in found[1:])
+            answer = {"start_tokens": starts, "end_tokens": ends, "logits": found.logits}
+            return {**answer, "no_answer_logits": nothing, "no_answer": tf.sigmoid(nothing - something)}
+        if "example" in encoded:
+            nothing = tf.math.segment_min(nothing, encoded["example"])
+            something = tf.math.segment_max(something, encoded["example"])
+        answer = self._answers(self._merged(logits, encoded), encoded["context"], tf.sigmoid(nothing - something))
+        return {**answer, "truncated": encoded["truncated"]}
 
     def prediction(self, answer: dict[str, Any]) -> Prediction:
         """Returns one row of `decode` as a record: spans are the best answers, scores have `""` for no answer."""
@@ -148,24 +150,27 @@ class QuestionAnswering(Task):
         threshold = best_threshold(chance, np.nan_to_num(answered - silent))
         return type(self)(**{**self.settings.model_dump(), "no_answer_threshold": threshold})
 
-    def _spans(self, logits: tf.Tensor, is_context: tf.Tensor, count: int) -> Spans:
-        """Returns the best spans of each row, in tokens.
+    def _sums(self, logits: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
+        """Returns `[rows, tokens x max_answer_length]`, start plus end of every span; `IMPOSSIBLE` what is no answer.
 
         Args:
             logits: `[rows, tokens, 2]`.
-            is_context: `[rows, tokens]` bool, whether an answer may begin or end there.
-            count: How many.
+            allowed: `[rows, tokens]` bool, whether an answer may begin or end there.
         """
         length, tokens = self.settings.max_answer_length, tf.shape(logits)[1]
-        start, end = (tf.where(is_context, logits[:, :, side], IMPOSSIBLE) for side in (0, 1))
+        start, end = (tf.where(allowed, logits[:, :, side], IMPOSSIBLE) for side in (0, 1))
         end = tf.pad(end, [[0, 0], [0, length]], constant_values=IMPOSSIBLE)
         # All spans that begin at a token stand beside each other: its end is the same token, the next, and so on.
         sums = start[:, :, None] + tf.gather(end, tf.range(tokens)[:, None] + tf.range(length), axis=1)
-        sums = tf.reshape(sums, [-1, tokens * length])
-        sums = tf.maximum(tf.pad(sums, [[0, 0], [0, count]], constant_values=IMPOSSIBLE), IMPOSSIBLE)
+        return tf.maximum(tf.reshape(sums, [-1, tokens * length]), IMPOSSIBLE)
+
+    def _spans(self, logits: tf.Tensor, allowed: tf.Tensor, count: int) -> Spans:
+        """Returns the `count` best spans of each row, in tokens; see `_sums`."""
+        length, last = self.settings.max_answer_length, tf.shape(logits)[1] - 1
+        sums = tf.pad(self._sums(logits, allowed), [[0, 0], [0, count]], constant_values=IMPOSSIBLE)
         best, place = tf.math.top_k(sums, count)
-        first = tf.minimum(place // length, tokens - 1)
-        return Spans(best, first, tf.minimum(first + place % length, tokens - 1))
+        first = tf.minimum(place // length, last)
+        return Spans(best, first, tf.minimum(first + place % length, last))
 
     def _merged(self, logits: tf.Tensor, encoded: Tensors) -> Spans:
         """Returns the best spans of each text over all its windows, in bytes, each place once."""
@@ -181,14 +186,13 @@ class QuestionAnswering(Task):
         is_span = best > IMPOSSIBLE / 2
         return Spans(best, *(tf.where(is_span, tf.gather(side, order, batch_dims=1), 0) for side in spans[1:]))
 
-    def _answers(self, spans: Spans, context: tf.Tensor, no_answer: tf.Tensor) -> Tensors:
-        """Returns the finished answers of spans `[batch, spans]` in bytes of `context`."""
+    def _answers(self, spans: Spans, context: tf.Tensor, chance: tf.Tensor) -> Tensors:
+        """Returns the finished answers of spans `[batch, spans]` in bytes of `context`, or that there are none."""
         is_span = spans.logits > IMPOSSIBLE / 2
         scores = tf.where(is_span, tf.nn.softmax(spans.logits), 0.0)
         answers = tf.strings.substr(context[:, None], spans.starts, spans.ends - spans.starts)
         before = tf.strings.substr(context[:, None], tf.zeros_like(spans.starts), spans.starts)
         starts = tf.strings.length(before, unit="UTF8_CHAR")
-        chance = tf.sigmoid(no_answer - spans.logits[:, 0])
         answered = is_span[:, 0]
         if self.settings.no_answer_threshold is not None:
             answered &= chance <= self.settings.no_answer_threshold
@@ -289,14 +293,23 @@ def _checked(example: Example) -> tuple[tuple[str, int], ...]:
         DataError: An answer does not stand in the context where it says.
     """
     context = example.second_text or ""
-    for answer in example.label:
-        if not (isinstance(answer, tuple) and len(answer) == 2 and context.startswith(*answer)):
+    answers = example.label if isinstance(example.label, tuple) else (example.label,)
+    for answer in answers:
+        if not _stands(answer, context):
             raise DataError(
                 f"{example.place}: answer {answer!r}",
                 expected="(text, start), the text standing in the context at that character",
                 fix="Correct the row. If a cleaner changes contexts, answers move: leave it out of data.cleaners.",
             )
-    return tuple(example.label)
+    return answers
+
+
+def _stands(answer: Any, context: str) -> bool:
+    """Whether an answer is a text and the character of the context at which it stands."""
+    match answer:
+        case (str(text), int(start)):
+            return start >= 0 and context.startswith(text, start)
+    return False
 
 
 def _bytes_of_answer(example: Example) -> tuple[int, int]:
