@@ -28,7 +28,7 @@ import tfxl
 from tfxl import recipes, registry
 from tfxl.cli import failures, main, parts, terminal, texts, verbs
 from tfxl.errors import ModelError, TfxlError
-from tfxl.example import Prediction, Span
+from tfxl.example import Match, Prediction, Span
 
 RECIPE = """# A tiny model.
 name = "tiny"
@@ -408,6 +408,9 @@ def stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
 
 
+PAIR = ("text", "second_text")
+
+
 class Fussy:
     """A model that fails where a batch holds a text that it does not like."""
 
@@ -419,6 +422,21 @@ class Fussy:
         if any(text.startswith("bad") for text in texts):
             raise self.error
         return [Prediction(label="|".join(pair)) for pair in zip(texts, second_texts or texts, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of inference that knows nothing."""
+    from tfxl.serving.answer import Answerer
+    from tfxl.serving.export import Contents, Settings, export
+
+    encoder, head = registry.build("encoders", "tiny"), registry.build("heads", "pooled")
+    task = registry.build("tasks", "inference", max_length=32)
+    answerer = Answerer(task.model(encoder.build(), head), task, encoder.tokenizer())
+    contents = Contents(encoder.spec(), head.spec(), encoder.files())
+    return export(
+        answerer, tmp_path_factory.mktemp("pairs") / "pairs", contents=contents, settings=Settings(warmup=False)
+    )
 
 
 class TestTexts:
@@ -436,12 +454,12 @@ class TestTexts:
         assert texts.answers(Fussy(ZeroDivisionError("x\ny")), rows[:1]) == ["ZeroDivisionError: x"]
 
     def test_pairs(self) -> None:
-        rows = list(texts.from_arguments(["a", "b", "c", "d"], pairs=True))
+        rows = list(texts.from_arguments(["a", "b", "c", "d"], PAIR))
         assert [(row.text, row.second_text) for row in rows] == [("a", "b"), ("c", "d")]
         assert [answer.label for answer in texts.answers(Fussy(ValueError()), rows)] == ["a|b", "c|d"]
         with pytest.raises(TfxlError, match="3 texts"):
-            list(texts.from_arguments(["a", "b", "c"], pairs=True))
-        lines = list(texts.from_lines(io.BytesIO(b"a\tb\nno pair\n"), pairs=True))
+            list(texts.from_arguments(["a", "b", "c"], PAIR))
+        lines = list(texts.from_lines(io.BytesIO(b"a\tb\nno pair\n"), PAIR))
         assert (lines[0].text, lines[0].second_text) == ("a", "b")
         assert "line 2: no tab" in lines[1].error
         assert texts.as_line(rows[0], Prediction("yes", {"yes": 1.0})) == "yes  100.0%  a | b"
@@ -466,12 +484,43 @@ class TestTexts:
         path = tmp_path / "pairs.csv"
         path.write_text("premise,hypothesis\na,b\n")
         columns = texts.columns(["text=premise", "second_text=hypothesis"])
-        assert [(row.text, row.second_text) for row in texts.from_file(path, columns, pairs=True)] == [("a", "b")]
+        assert [(row.text, row.second_text) for row in texts.from_file(path, columns, PAIR)] == [("a", "b")]
+
+    def test_choices(self, tmp_path: Path) -> None:
+        layout = texts.layout(("text", "choices"), 2)
+        expected = [texts.Row("a", choices=("b", "c"))]
+        assert list(texts.from_arguments(["a", "b", "c"], layout)) == expected
+        lines = list(texts.from_lines(io.BytesIO(b"a\tb\tc\na\tb\n"), layout))
+        assert lines[:1] == expected
+        assert lines[1].error == "line 2: 2 of 3 texts"
+        path = tmp_path / "rows.jsonl"
+        path.write_text('{"premise": "a", "one": "b", "two": "c", "choices": ["b", "c"]}\n')
+        for choices in ([], ["choices=one,two"]):
+            columns = texts.columns(["text=premise", *choices])
+            assert [row.choices for row in texts.from_file(path, columns, layout)] == [("b", "c")]
+        answer = Prediction("1", {"0": 0.25, "1": 0.75}, matches=(Match("c", 0.75, "1"),))
+        assert texts.as_line(expected[0], answer) == "1   75.0%  a | c"
+        assert json.loads(texts.as_json(expected[0], answer))["choices"] == ["b", "c"]
+
+    def test_labels_of_ones_own(self, tfxl_command: Command, pairs_folder: Path, tiny_model_folder: Path) -> None:
+        words = ("predict", pairs_folder, "Morgen schneit es.", "--labels", "sport, weather", "--template", "{}")
+        code, shown, _ = tfxl_command(*words)
+        assert code == 0
+        found = json.loads(shown)
+        assert list(found["scores"]) == ["sport", "weather"]
+        assert sum(found["scores"].values()) == pytest.approx(1.0)
+        code, shown, _ = tfxl_command(*words, "--several", "--format", "table")
+        assert code == 0
+        assert shown.rstrip().endswith("Morgen schneit es.")
+        assert "a model of classification" in refused(
+            tfxl_command("predict", tiny_model_folder, "a", "--labels", "a,b")
+        )
+        assert "--labels too" in refused(tfxl_command("predict", pairs_folder, "a", "--several"))
 
     def test_a_pipe_that_stays_open_is_answered_at_once(self) -> None:
         end, start = os.pipe()
         with os.fdopen(end, "rb") as reading, os.fdopen(start, "wb", buffering=0) as writing:
-            chunks = texts.as_they_come(texts.from_lines(reading, pairs=False))
+            chunks = texts.as_they_come(texts.from_lines(reading))
             for text in ("eins", "zwei"):
                 writing.write(f"{text}\n".encode())
                 assert [row.text for row in next(chunks)] == [text]

@@ -32,53 +32,66 @@ class Row:
         second_text: The second text of a pair.
         id: The row's name in a table, or its file and line.
         error: Why the text cannot be answered; empty if it can.
+        choices: The texts to choose from.
     """
 
     text: str
     second_text: str | None = None
     id: str = ""
     error: str = ""
+    choices: tuple[str, ...] = ()
 
 
 class Predictor(Protocol):
     """What is needed of a model."""
 
-    def predict(self, texts: Sequence[str], second_texts: Sequence[str] | None = None) -> list[Prediction]:
-        """Returns one prediction a text."""
+    @property
+    def predict(self) -> Callable[..., list[Prediction]]:
+        """Returns one prediction a text, of `texts` and, where rows have them, `second_texts` and `choices`."""
 
 
-def from_arguments(texts: Sequence[str], *, pairs: bool) -> Iterator[Row]:
-    """Yields the texts of a command line; where the model reads pairs, they go two by two."""
-    if not pairs:
-        yield from map(_argument, texts)
-        return
-    if len(texts) % 2:
+def layout(inputs: Sequence[str], num_choices: int) -> tuple[str, ...]:
+    """Returns what a model reads of a row, text by text: `("text", "second_text")` for pairs.
+
+    Args:
+        inputs: The task's `text_inputs`.
+        num_choices: How many texts `choices` are.
+    """
+    return tuple(name for name in inputs for _ in range(num_choices if name == "choices" else 1))
+
+
+def from_arguments(texts: Sequence[str], layout: Sequence[str] = ("text",)) -> Iterator[Row]:
+    """Yields the texts of a command line; where the model reads several at once, they go together."""
+    size = len(layout)
+    if len(texts) % size:
         raise DataError(
-            f"{len(texts)} texts for a model that reads pairs",
-            expected="an even number of texts: text, second text, text, second text, …",
-            fix="Add the missing text.",
+            f"{len(texts)} texts for a model that reads {size} at once",
+            expected=f"a multiple of {size}: {', '.join(layout)}, and so on",
+            fix="Add what is missing.",
         )
-    for text, second in zip(texts[::2], texts[1::2], strict=True):
-        yield _argument(text, second)
+    for start in range(0, len(texts), size):
+        parts = texts[start : start + size]
+        shown = [_shown(part) for part in parts]
+        yield _row(shown, layout, error="" if shown == list(parts) else "not UTF-8")
 
 
-def from_lines(stream: BinaryIO, *, pairs: bool) -> Iterator[Row]:
-    """Yields a text a line; where the model reads pairs, a tab stands between the two."""
+def from_lines(stream: BinaryIO, layout: Sequence[str] = ("text",)) -> Iterator[Row]:
+    """Yields a text a line; where the model reads several at once, tabs stand between them."""
     for number, line in enumerate(stream, 1):
         try:
             text, problem = line.decode("utf-8-sig" if number == 1 else "utf-8"), ""
         except UnicodeDecodeError as error:
             text, problem = line.decode("utf-8", "replace"), f"line {number}: byte {error.start} is not UTF-8"
-        yield _line(text.rstrip("\r\n"), number, problem, pairs=pairs)
+        yield _line(text.rstrip("\r\n"), number, problem, layout)
 
 
-def from_file(path: Path, columns: Mapping[str, str], *, pairs: bool) -> Iterator[Row]:
+def from_file(path: Path, columns: Mapping[str, str], layout: Sequence[str] = ("text",)) -> Iterator[Row]:
     """Yields the texts of a file: `.txt` has a text a line, `.csv`, `.tsv` and `.jsonl` have columns.
 
     Args:
         path: The file; it may be gzipped and end in `.gz`.
-        columns: The columns of a table that hold `text`, `second_text` and `id`.
-        pairs: Whether the model reads pairs.
+        columns: The columns of a table that hold `text`, `second_text`, `choices` (perhaps several) and `id`.
+        layout: What the model reads of a row.
 
     Raises:
         DataError: The file cannot be read, or is of another kind.
@@ -86,9 +99,12 @@ def from_file(path: Path, columns: Mapping[str, str], *, pairs: bool) -> Iterato
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix == ".txt":
         for number, text, problem in readers.lines(path):
-            yield _line(text.rstrip("\r\n"), number, problem and f"line {number}: {problem}", pairs=pairs)
+            yield _line(text.rstrip("\r\n"), number, problem and f"line {number}: {problem}", layout)
     elif suffix in READERS:
-        settings = {"second_text": "second_text" if pairs else "", **columns, "label": "", "on_error": "skip"}
+        named = {name: name for name in dict.fromkeys(layout)} | dict(columns)
+        settings: dict[str, Any] = {**named, "label": "", "on_error": "skip"}
+        if "choices" in named:
+            settings["choices"] = tuple(named["choices"].split(","))
         yield from _from_table(registry.build("readers", {"kind": READERS[suffix], **settings}), path)
     else:
         raise DataError(
@@ -110,21 +126,25 @@ def _from_table(reader: readers.Reader, path: Path) -> Iterator[Row]:
 
     for example in reader.read(path):
         yield from skipped()
-        yield Row(example.text, example.second_text, example.id)
+        yield Row(example.text, example.second_text, example.id, choices=example.choices)
     yield from skipped()
 
 
-def _line(text: str, number: int, problem: str, *, pairs: bool) -> Row:
-    if not pairs or problem:
+def _line(text: str, number: int, problem: str, layout: Sequence[str]) -> Row:
+    if problem:
         return Row(_shown(text), error=problem)
-    first, tab, second = text.partition("\t")
-    return Row(first, second, error="" if tab else f"line {number}: no tab between a text and its second text")
+    parts, size = text.split("\t", len(layout) - 1) if len(layout) > 1 else [text], len(layout)
+    if len(parts) < size:
+        missing = "no tab between a text and its second text" if size == 2 else f"{len(parts)} of {size} texts"
+        return Row(parts[0], "\t".join(parts[1:]), error=f"line {number}: {missing}")
+    return _row(parts, layout)
 
 
-def _argument(text: str, second_text: str | None = None) -> Row:
-    """Returns a row of an argument, in which bytes that are not UTF-8 arrived as lone surrogates."""
-    shown = _shown(text), None if second_text is None else _shown(second_text)
-    return Row(*shown, error="" if shown == (text, second_text) else "not UTF-8")
+def _row(parts: Sequence[str], layout: Sequence[str], *, error: str = "") -> Row:
+    """Returns a row of texts in the order of the layout."""
+    single = {name: part for name, part in zip(layout, parts, strict=True) if name != "choices"}
+    choices = tuple(part for name, part in zip(layout, parts, strict=True) if name == "choices")
+    return Row(**single, error=error, choices=choices)
 
 
 def _shown(text: str) -> str:
@@ -164,7 +184,7 @@ def in_chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def chunks(
-    texts: Sequence[str], file: Path | None, *, columns: Mapping[str, str], pairs: bool, stdin: BinaryIO
+    texts: Sequence[str], file: Path | None, *, columns: Mapping[str, str], layout: Sequence[str], stdin: BinaryIO
 ) -> Iterator[list[Row]]:
     """Yields all that is to be answered, in order: the texts, with the lines of `stdin` where there is a `-`; the file.
 
@@ -172,18 +192,18 @@ def chunks(
         texts: The texts of the command line.
         file: A file to read after them.
         columns: The columns of the file.
-        pairs: Whether the model reads pairs.
+        layout: What the model reads of a row.
         stdin: What `-` stands for.
     """
     start = 0
     for place, text in enumerate([*texts, "-"]):
         if text == "-":
-            yield from in_chunks(from_arguments(texts[start:place], pairs=pairs))
+            yield from in_chunks(from_arguments(texts[start:place], layout))
             start = place + 1
             if place < len(texts):
-                yield from as_they_come(from_lines(stdin, pairs=pairs))
+                yield from as_they_come(from_lines(stdin, layout))
     if file is not None:
-        yield from in_chunks(from_file(file, columns, pairs=pairs))
+        yield from in_chunks(from_file(file, columns, layout))
 
 
 def answers(model: Predictor, rows: Sequence[Row]) -> list[Prediction | str]:
@@ -205,9 +225,8 @@ def answers(model: Predictor, rows: Sequence[Row]) -> list[Prediction | str]:
 def _each(model: Predictor, rows: Sequence[Row]) -> Sequence[Prediction | Exception]:
     if not rows:
         return []
-    pairs = rows[0].second_text is not None
     try:
-        return model.predict(*_columns(rows, pairs=pairs))
+        return model.predict(**_columns(rows))
     except Exception as error:
         if len(rows) == 1:
             return [error]
@@ -216,8 +235,14 @@ def _each(model: Predictor, rows: Sequence[Row]) -> Sequence[Prediction | Except
     return [*_each(model, rows[:middle]), *_each(model, rows[middle:])]
 
 
-def _columns(rows: Sequence[Row], *, pairs: bool) -> tuple[list[str], list[str] | None]:
-    return [row.text for row in rows], [row.second_text or "" for row in rows] if pairs else None
+def _columns(rows: Sequence[Row]) -> dict[str, Any]:
+    """Returns what a model is asked: all rows are of one layout."""
+    asked: dict[str, Any] = {"texts": [row.text for row in rows]}
+    if rows[0].second_text is not None:
+        asked["second_texts"] = [row.second_text or "" for row in rows]
+    if rows[0].choices:
+        asked["choices"] = [row.choices for row in rows]
+    return asked
 
 
 def _reason(error: Exception) -> str:
@@ -248,6 +273,8 @@ def as_line(row: Row, answer: Prediction | str) -> str:
     found = _found(answer)
     width = max(map(cell_len, answer.scores), default=0)
     score = f"{answer.scores[answer.label]:6.1%}  " if answer.label in answer.scores else ""
+    if row.choices and answer.matches:
+        text = f"{text} | {answer.matches[0].text}"
     cut = "  [cut: longer than the model reads]" if answer.truncated else ""
     return f"{found}{' ' * (width - cell_len(found))}  {score}{text}{cut}"
 
@@ -310,7 +337,7 @@ def columns(pairs: Iterable[str]) -> dict[str, str]:
     Raises:
         TfxlError: One of them is not of this form, or there is no such field.
     """
-    known, found = ("text", "second_text", "id"), dict[str, str]()
+    known, found = ("text", "second_text", "choices", "id"), dict[str, str]()
     for pair in pairs:
         field, _, name = pair.partition("=")
         if not name or field not in known:
@@ -321,6 +348,11 @@ def columns(pairs: Iterable[str]) -> dict[str, str]:
             )
         found[field] = name
     return found
+
+
+def listed(labels: str) -> list[str]:
+    """Returns the labels that commas part."""
+    return [label.strip() for label in labels.split(",")]
 
 
 @contextmanager

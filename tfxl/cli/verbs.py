@@ -36,6 +36,8 @@ Overrides = Annotated[
     typer.Argument(metavar="KEY=VALUE", show_default=False, help="Settings, such as training.epochs=3."),
 ]
 
+TEMPLATE = "This text is about {}."
+"""What `serving.zero_shot` takes by default, which is not imported before the words of a command are read."""
 COMPARED = ("rows of", "first", "second", "change", "p", "n")
 COMPARISONS = ("table", "json")
 PACKAGES = ("tensorflow", "tf_keras", "tensorflow-text", "transformers", "numpy")
@@ -132,27 +134,44 @@ def predict(
         Path | None, typer.Option(help="A .txt (a text a line), .csv, .tsv or .jsonl, also with .gz.")
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(help="A column of the file: text=NAME, second_text=NAME or id=NAME.")
+        list[str] | None,
+        typer.Option(help="A column of the file: text=NAME, second_text=NAME, choices=NAME,NAME or id=NAME."),
     ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help='Sort texts by these labels, as in "a,b,c", with a model of inference.')
+    ] = None,
+    template: Annotated[str, typer.Option(help="With --labels: the sentence that {} puts a label in.")] = TEMPLATE,
+    several: Annotated[bool, typer.Option(help="With --labels: several labels may apply, or none.")] = False,
     output: Annotated[Path | None, typer.Option(help="The file to write; standard output if left out.")] = None,
     format: Annotated[str, typer.Option(help="table or jsonl; jsonl unless it goes to a terminal.")] = "",
 ) -> None:
-    """Answer raw texts with a saved model, in their order. For a model of pairs, texts go two by two."""
+    """Answer raw texts with a saved model, in their order. For a model of pairs, texts go two by two.
+
+    With --labels, a model of natural-language inference sorts them by labels that it was never trained on.
+    """
     from tfxl.cli import texts as reading
 
     style = reading.style(format, default="table" if output is None and sys.stdout.isatty() else "jsonl")
     columns = reading.columns(column or [])
     if not texts and file is None:
         raise TfxlError("no texts", expected='"a text", --file FILE, or - for standard input', fix="Add one of these.")
+    if labels is None and (several or template != TEMPLATE):
+        raise TfxlError(
+            "--template or --several", expected="--labels too", fix='Add --labels "sport,politics,weather".'
+        )
     with ExitStack() as stack:
         stream = stack.enter_context(reading.new_file(output, read=file)) if output else sys.stdout
         terminal.load_tensorflow()
         from tfxl.serving.model import load
+        from tfxl.serving.zero_shot import ZeroShot
 
         loaded = load(model)
-        pairs = "second_text" in loaded.task.text_inputs
-        rows = reading.chunks(texts or [], file, columns=columns, pairs=pairs, stdin=sys.stdin.buffer)
-        failed, total = reading.write_answers(loaded, rows, stream, style=style)
+        layout = reading.layout(loaded.task.text_inputs, loaded.task.num_choices)
+        predictor: reading.Predictor = loaded
+        if labels is not None:
+            predictor, layout = ZeroShot(loaded, reading.listed(labels), template=template, several=several), ("text",)
+        rows = reading.chunks(texts or [], file, columns=columns, layout=layout, stdin=sys.stdin.buffer)
+        failed, total = reading.write_answers(predictor, rows, stream, style=style)
     if failed:
         raise DataError(
             f"{failed} of {total} texts could not be answered",

@@ -18,7 +18,7 @@ from tfxl.encoders import INPUTS
 from tfxl.errors import ModelError
 from tfxl.example import Prediction
 from tfxl.progress import SILENT, Progress
-from tfxl.serving import answer, manifest, publish, warmup
+from tfxl.serving import answer, manifest, publish, warmup, zero_shot
 from tfxl.serving.export import ENCODER, PARITY, RUN, Contents
 from tfxl.tasks import Task
 from tfxl.text.tokenizer import Tokenizer, from_files
@@ -100,6 +100,33 @@ class Model:
                 fix="Give second_texts and choices if and only if the model was trained with them.",
             )
         return answer.predict(self.text, self.task, given, batch_size=batch_size, progress=progress)
+
+    def zero_shot(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        *,
+        template: str | Mapping[str, str] = zero_shot.TEMPLATE,
+        several: bool = False,
+        languages: Sequence[str] | None = None,
+    ) -> list[Prediction]:
+        """Sorts texts by labels that it was never trained on, where the model's task is `inference`.
+
+        Args:
+            texts: The texts.
+            labels: The labels, in any language.
+            template: A sentence in which `{}` stands for the label, or one for each language of the texts.
+            several: Whether labels apply each by itself: several of them, or none.
+            languages: The language of each text, where each language has its template.
+
+        Raises:
+            ModelError: The model is of another task.
+            DataError: The labels, a template or the languages are wrong.
+
+        Example:
+            >>> load("saved_models/inference").zero_shot(["Morgen schneit es."], ["sport", "weather"])[0].label
+        """
+        return zero_shot.ZeroShot(self, labels, template=template, several=several).predict(texts, languages=languages)
 
     def contents(self) -> Contents:
         """Returns what stands beside the SavedModel, for exporting the rebuilt model again."""
