@@ -16,6 +16,8 @@ EXTRAS = {
     # Language identification of short texts. Not for everyone: its models take 190 MB of memory to choose among twelve
     # languages, up to 1.2 GB for all.
     "language_id": ["lingua-language-detector>=2.1,<3"],
+    # Approximate search among many vectors.
+    "index": ["faiss-cpu>=1.9"],
     # Tracking with Weights & Biases.
     "wandb": ["wandb>=0.18"],
 }
@@ -62,7 +64,7 @@ setup(
     ],
     extras_require={
         **EXTRAS,
-        "tests": TESTS + EXTRAS["offline"] + EXTRAS["huggingface"] + EXTRAS["language_id"] + EXTRAS["wandb"],
+        "tests": [*TESTS, *(package for packages in EXTRAS.values() for package in packages)],
         "checks": CHECKS,
         "bench": ["torch>=2.6", *EXTRAS["offline"]],
     },

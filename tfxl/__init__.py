@@ -18,8 +18,10 @@ _HOMES = {
     "compare": "tfxl.run",
     "consistency": "tfxl.crosslingual",
     "evaluate": "tfxl.run",
+    "index": "tfxl.indexing",
     "load": "tfxl.serving.model",
     "matrix": "tfxl.crosslingual",
+    "search": "tfxl.indexing",
     "train": "tfxl.run",
     "trim": "tfxl.trimming",
 }
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tfxl.crosslingual import consistency, matrix
     from tfxl.errors import TfxlError
     from tfxl.example import Example, Prediction
+    from tfxl.indexing import index, search
     from tfxl.run import compare, evaluate, train
     from tfxl.serving.model import Model, load
     from tfxl.trimming import trim
@@ -40,8 +43,10 @@ __all__ = [
     "compare",
     "consistency",
     "evaluate",
+    "index",
     "load",
     "matrix",
+    "search",
     "train",
     "trim",
 ]

@@ -1,6 +1,6 @@
 """The command line, `tfxl VERB THING [KEY=VALUE …]`; the only place in tfxl that prints.
 
-Every verb (`verbs`) is a thin wrapper over a Python function, which it imports only when it is called, so that help and
+Every verb (`verbs`, `searching`) is a thin wrapper over a Python function, which it imports only when it is called, so that help and
 lists are there at once.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import typer
 
 from tfxl.cli import failures, terminal
-from tfxl.cli.verbs import app
+from tfxl.cli.searching import app
 
 FAILED, INTERRUPTED, NOBODY_READS = 2, 130, 141
 

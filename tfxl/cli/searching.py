@@ -1,0 +1,58 @@
+"""The verbs about texts that are searched: `index` and `search`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfxl.cli import terminal
+from tfxl.cli.verbs import ModelFolder, app
+from tfxl.errors import TfxlError
+
+
+@app.command()
+def index(
+    model: ModelFolder,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .txt (a text a line), .csv, .tsv or .jsonl.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", show_default=False, help="Settings, such as id=label (tfxl show index)."),
+    ] = None,
+) -> None:
+    """Give a retrieval model the texts that it is to find: inside its next version, or beside it (kind=approximate)."""
+    terminal.load_tensorflow()
+    from tfxl import indexing
+
+    terminal.write(f"{indexing.index(model, file, *overrides or [], progress=terminal.progress())}")
+
+
+@app.command()
+def search(
+    model: ModelFolder,
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="What is looked for; - for the lines of stdin.")],
+    index: Annotated[
+        str, typer.Option(help="The folder of an approximate index; MODEL/index, or what is inside, if left out.")
+    ] = "",
+    most: Annotated[int, typer.Option(help="How many texts to find.", min=1)] = 10,
+    format: Annotated[str, typer.Option(help="table or jsonl; jsonl unless it goes to a terminal.")] = "",
+) -> None:
+    """Find the texts of an index that are nearest to each text."""
+    style = format or ("table" if sys.stdout.isatty() else "jsonl")
+    if style not in ("table", "jsonl"):
+        raise TfxlError(f"--format {format}", expected="table or jsonl", fix="Name one of these.")
+    asked = [line for text in texts for line in (sys.stdin.read().splitlines() if text == "-" else [text])]
+    terminal.load_tensorflow()
+    from tfxl import indexing
+
+    found = indexing.search(model, asked, index=index, most=most)
+    for text, matches in zip(asked, found, strict=True):
+        if style == "table":
+            rows = [(f"{match.score:.3f}", match.id, match.text) for match in matches]
+            terminal.show_table(text, ("score", "id", "text"), rows)
+        else:
+            listed = [{"text": match.text, "score": round(match.score, 6), "id": match.id} for match in matches]
+            terminal.write(json.dumps({"text": text, "matches": listed}, ensure_ascii=False))
