@@ -310,3 +310,25 @@ def test_an_answer_in_the_third_window_is_found_by_the_saved_model(learned, tmp_
     assert [found.label for found in python] == [found.label for found in served]
     for one, other in zip(python, served, strict=True):
         assert [span.score for span in one.spans] == pytest.approx([span.score for span in other.spans], abs=1e-4)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("language", ["en", "ar", "de", "es", "hi", "ru", "tr", "vi", "zh"])
+def test_answers_of_xquad_are_held_and_stand_where_they_say(shared_data, language):
+    reader = registry.build("readers", "squad")
+    rows = [*reader.read(shared_data / "xquad" / f"xquad.{language}.json.gz", language=language)][::60]
+    task = QuestionAnswering(max_length=96, stride=32)
+    for row in rows:
+        encoded = encoded_of(task, [row.second_text], question=row.text)
+        answer = np.repeat(task.features([row])["answer"], len(encoded["example"]), 0)
+        found = tokens_of_answer(encoded["starts"], encoded["ends"], answer).numpy()
+        logits = np.full((*encoded["input_ids"].shape, 2), 0, np.float32)
+        for window in np.flatnonzero(found[:, 1]):
+            logits[window, found[window], [0, 1]] = 9
+        (given,) = rows_of(QuestionAnswering(max_answer_length=96).decode(logits, encoded))
+        if not found.any():
+            continue  # longer than what windows share, and cut in two
+        assert row.label[0][0].strip() in given.label
+        for span in given.spans:
+            assert row.second_text[span.start : span.end] == span.text
+            assert row.second_text.encode()[span.start_byte : span.end_byte].decode() == span.text
