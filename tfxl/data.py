@@ -168,7 +168,9 @@ def _usable(example: Example, parts: Parts) -> bool:
     return True
 
 
-def training_batches(run: Run, parts: Parts, scratch: Path, *, report: DataReport, progress: Progress) -> Batches:
+def training_batches(
+    run: Run, parts: Parts, scratch: Path, *, report: DataReport, progress: Progress, replicas: int = 1
+) -> Batches:
     """Reads, cleans and counts the training data, tells the sampling plan, and returns its batches.
 
     Args:
@@ -177,6 +179,7 @@ def training_batches(run: Run, parts: Parts, scratch: Path, *, report: DataRepor
         scratch: A folder for the rows.
         report: Gets what happened to the rows.
         progress: Is told the plan.
+        replicas: Devices that share a batch.
     """
     rows = Rows.write(
         _observed(read(run, parts, "train", report=report, progress=progress), parts),
@@ -198,6 +201,7 @@ def training_batches(run: Run, parts: Parts, scratch: Path, *, report: DataRepor
         seed=run.seed,
         shares=shares,
         static=StaticShapes.up_to(longest) if run.training.needs_static_shapes() else None,
+        replicas=replicas,
     )
     if cut := int(batches.measured.truncated.sum()):
         progress.say(f"{cut} of {len(rows)} training texts are longer than {longest} tokens: cut")

@@ -103,7 +103,8 @@ def learn(run: Run, *, progress: Progress = SILENT) -> Learnt:
     splits = Splits(*(list(read(run, parts, name, report=rows, progress=progress)) for name in Splits._fields))
     if run.training.epochs:
         with tempfile.TemporaryDirectory(prefix="tfxl-") as scratch:
-            batches = training_batches(run, parts, Path(scratch), report=rows, progress=progress)
+            shared = {"report": rows, "progress": progress, "replicas": devices.num_replicas_in_sync}
+            batches = training_batches(run, parts, Path(scratch), **shared)
             fitted = fit(run, parts, batches, splits, devices=devices, progress=progress)
     else:
         fitted = untrained(run, parts, splits, progress=progress)

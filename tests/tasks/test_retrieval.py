@@ -99,6 +99,19 @@ def test_a_row_that_fills_a_batch_up_changes_nothing(tmp_path):
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 
+@pytest.mark.parametrize("static", [None, StaticShapes((16,))])
+def test_devices_never_share_a_text(tmp_path, static):
+    """A batch is cut between texts, whatever its size and however many devices there are."""
+    task = Retrieval(max_length=16)
+    examples = [Example(f"gut {number}", second_text="good") for number in range(7)]
+    rows = Rows.write(examples, tmp_path / "rows", group=lambda example: "all")
+    batches = Batches(rows, task, Tiny().tokenizer(), batch_size=5, seed=0, static=static, replicas=2)
+    weights = [weight.numpy() for _, _, weight in batches.dataset(1)]
+    assert sorted(len(weight) for weight in weights) == ([12, 12] if static else [4, 12])
+    assert sorted(np.count_nonzero(weight) for weight in weights) == [4, 10]
+    np.testing.assert_allclose([weight.mean() for weight in weights], 1, rtol=1e-6)
+
+
 def test_ranks_count_wrong_candidates_only_and_ties_are_no_find():
     queries, candidates = np.eye(3, dtype=np.float32), np.array([[1, 0, 0], [0.9, 1, 0], [0, 0, 0], [0.8, 0, 0.5]])
     assert ranks(queries, candidates, [{0}, {1}, {2}]) == [1, 1, 4]

@@ -1,7 +1,7 @@
 """The command line, `tfxl VERB THING [KEY=VALUE …]`; the only place in tfxl that prints.
 
-Every verb (`verbs`, `searching`) is a thin wrapper over a Python function, which it imports only when it is called, so that help and
-lists are there at once.
+Every verb (`verbs`, `searching`) is a thin wrapper over a Python function, which it imports only when it is called, so
+that help and lists are there at once.
 """
 
 from __future__ import annotations

@@ -225,6 +225,8 @@ class Batches:
         seed: The order is a pure function of it and of the epoch.
         shares: The share of each of the rows' groups; as many as it has rows if None.
         static: Pads to few shapes, with full batches, for XLA and TPU; each batch to its longest text if None.
+        replicas: Devices that share a batch. Rows of one text must not be parted, so that tasks with several rows a
+            text get batches of a multiple of it.
     """
 
     def __init__(
@@ -237,9 +239,11 @@ class Batches:
         seed: int,
         shares: Mapping[Any, float] | None = None,
         static: StaticShapes | None = None,
+        replicas: int = 1,
     ) -> None:
         self.rows, self.task, self.tokenizer = rows, task, tokenizer
         self.batch_size, self.seed, self.static = batch_size, seed, static
+        self.step = replicas if task.training_rows > 1 else 1
         counts = rows.counts()
         self.shares = np.array([(shares or counts)[name] for name in rows.group_names], float)
         self.shares /= self.shares.sum()
@@ -278,18 +282,23 @@ class Batches:
         features = self.task.features(self.rows[self.measured.rows[indices]])
         if self.measured.windows is not None:
             features["window"] = self.measured.windows[indices]
-        if self.static is None or len(indices) == self.batch_size:
+        size = self._full(self.batch_size if self.static else len(indices))
+        if len(indices) == size:
             return features
         # A full batch whose extra rows count nothing. The loss is divided by all rows, so the real ones count for more.
-        extra = self.batch_size - len(indices)
+        extra = size - len(indices)
         filled = {name: np.concatenate([value, np.repeat(value[:1], extra, 0)]) for name, value in features.items()}
         filled["weight"][len(indices) :] = 0.0
-        filled["weight"] *= np.float32(self.batch_size / len(indices))
+        filled["weight"] *= np.float32(size / len(indices))
         return filled
+
+    def _full(self, size: int) -> int:
+        """Returns how many items a batch of so many is filled up to, so that the devices' shares are of whole texts."""
+        return -(-size // self.step) * self.step
 
     def _signature(self) -> dict[str, tf.TensorSpec]:
         sample = self._batch(np.array([0]))
-        batch = self.batch_size if self.static else None
+        batch = self._full(self.batch_size) if self.static else None
         return {
             name: tf.TensorSpec(
                 [batch, *[None] * (value.ndim - 1)], tf.string if value.dtype == object else value.dtype
@@ -309,7 +318,7 @@ class Batches:
         for name, value in (paddings if isinstance(paddings, dict) else {"": paddings}).items():
             if value is not None:
                 tensors[f"target/{name}"], values[f"target/{name}"] = targets[name], value
-        tensors = _pad(tensors, self.static.lengths, values, self.batch_size * self.task.training_rows)
+        tensors = _pad(tensors, self.static.lengths, values, self._full(self.batch_size) * self.task.training_rows)
         padded = {name: tensors.get(f"target/{name}", target) for name, target in targets.items()}
         inputs = {name: tensors[name] for name in INPUTS}
         return inputs, padded if isinstance(encoded["target"], dict) else padded[""], encoded["weight"]
