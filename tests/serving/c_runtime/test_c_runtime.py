@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 
+from tests.contracts.task_cases import USUAL, Case
 from tfxl import registry
 from tfxl.backend import tf
+from tfxl.data import texts_of
 from tfxl.serving.answer import Answerer
 from tfxl.serving.export import Contents, Settings, export
 from tfxl.serving.model import load
@@ -50,19 +54,64 @@ def text_ops() -> list[Path]:
     return [folder / name for name in TEXT_OPS]
 
 
-def tensors(folder: Path, *names: str) -> list[str]:
-    """The names in the graph of inputs and outputs of `serving_default`."""
+class Signature(NamedTuple):
+    """The names in the graph of a signature's inputs and outputs, by their own names."""
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+
+def signatures(folder: Path) -> dict[str, Signature]:
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     graph = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0]
-    signature = graph.signature_def["serving_default"]
-    found = {**signature.inputs, **signature.outputs}
-    return [found[name].name for name in names]
+    return {
+        name: Signature(*({key: tensor.name for key, tensor in side.items()} for side in (one.inputs, one.outputs)))
+        for name, one in graph.signature_def.items()
+        if not name.startswith("__")
+    }
 
 
-def run(program: Path, folder: Path, texts: Path, libraries: list[Path]) -> subprocess.CompletedProcess[str]:
-    command = [program, folder, texts, *tensors(folder, "text", "label", "scores"), *libraries]
-    return subprocess.run(command, capture_output=True, text=True)
+def ask(
+    program: Path, folder: Path, texts: dict[str, list], libraries: list[Path], *, signature: str = "serving_default"
+) -> subprocess.CompletedProcess[str]:
+    """Runs the program on texts by the signature's inputs; choices are lists of texts."""
+    found, place = signatures(folder)[signature], folder.parent / "request"
+    lines = []
+    for name, column in texts.items():
+        width = len(column[0]) if column and isinstance(column[0], list | tuple) else 0
+        flat = [text for row in column for text in row] if width else column
+        path = folder.parent / f"request.{name}"
+        path.write_text("".join(f"{text}\n" for text in flat), encoding="utf-8")
+        lines.append(f"input {found.inputs[name]} {width} {path}")
+    lines += [f"output {tensor}" for tensor in found.outputs.values()]
+    place.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return subprocess.run([program, folder, place, *libraries], capture_output=True, text=True)
+
+
+def outputs(folder: Path, printed: str, *, signature: str = "serving_default") -> dict[str, np.ndarray]:
+    """Returns what the program printed, by the signature's outputs."""
+    lines, answers = iter(printed.splitlines()), {}
+    read = {"string": bytes.fromhex, "float": float, "int": int, "bool": lambda text: bool(int(text))}
+    for name in signatures(folder)[signature].outputs:
+        kind, _, *shape = next(lines).split()
+        values = [read[kind](next(lines)) for _ in range(int(np.prod([int(size) for size in shape])))]
+        answers[name] = np.array(values, object if kind == "string" else None).reshape([int(size) for size in shape])
+    return answers
+
+
+def compare(folder: Path, program: Path, texts: dict[str, list], libraries: list[Path], signature: str) -> None:
+    """Holds every output of a signature against what Python gives."""
+    done = ask(program, folder, texts, libraries, signature=signature)
+    assert done.returncode == 0, done.stderr
+    found = outputs(folder, done.stdout, signature=signature)
+    expected = load(folder).signatures[signature](**{name: tf.constant(column) for name, column in texts.items()})
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        if value.dtype.is_floating:
+            np.testing.assert_allclose(found[name], value.numpy(), atol=1e-6, err_msg=name)
+        else:
+            np.testing.assert_array_equal(found[name], value.numpy(), err_msg=name)
 
 
 def save(folder: Path, *, vocabulary: str, **settings: bool) -> Path:
@@ -80,21 +129,29 @@ def test_the_c_runtime_answers_as_python(
 ) -> None:
     folder = save(tmp_path / "name", vocabulary=vocabulary)
     texts = [*multilingual_texts, "long " * 200, "שלום עולם", "👩‍👩‍👧🇩🇪", "\u202eعربي\u202c 12"]
-    (tmp_path / "texts").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
-    done = run(program, folder, tmp_path / "texts", text_ops)
-    assert done.returncode == 0, done.stderr
-    rows = [line.split("\t") for line in done.stdout.splitlines()]
-    expected = load(folder).predict(texts, batch_size=7)
-    assert [row[0] for row in rows] == [prediction.label for prediction in expected]
-    for row, prediction in zip(rows, expected, strict=True):
-        assert [float(score) for score in row[1:]] == pytest.approx(list(prediction.scores.values()), abs=1e-6)
+    compare(folder, program, {"text": texts}, text_ops, "serving_default")
+
+
+@pytest.mark.parametrize("case", USUAL, ids=str)
+def test_every_task_answers_in_the_c_runtime_as_in_python(
+    program: Path, text_ops: list[Path], tmp_path: Path, case: Case
+) -> None:
+    task = registry.find("tasks", case.kind)(**case.settings)
+    for example in case.examples:
+        task.observe(example)
+    encoder, head = registry.build("encoders", "tiny"), registry.build("heads", task.default_head)
+    answerer = Answerer(task.model(encoder.build(), head), task, encoder.tokenizer())
+    contents = Contents(encoder.spec(), head.spec(), encoder.files())
+    folder = export(answerer, tmp_path / "name", contents=contents, settings=Settings(warmup_batch_sizes=(1,)))
+    for name, part in {"serving_default": task, **task.tasks}.items():
+        compare(folder, program, texts_of(case.examples, part), text_ops, name)
 
 
 def test_the_checks_in_the_graph_reach_a_c_client(
     program: Path, text_ops: list[Path], tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "texts").write_text("")
-    done = run(program, tiny_model_folder, tmp_path / "texts", text_ops)
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "1")
+    done = ask(program, folder, {"text": []}, text_ops)
     assert done.returncode == 1
     assert "the batch is empty: send at least one text" in done.stderr
 
