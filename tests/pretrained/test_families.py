@@ -9,7 +9,7 @@ import pytest
 
 from tests.pretrained.checkpoints import CONFIG, arrays, same
 from tfxl.errors import WeightsError
-from tfxl.pretrained import families
+from tfxl.pretrained import families, layout
 from tfxl.pretrained.checkpoint import LazyArrays, shapes_of
 from tfxl.pretrained.network import network
 
@@ -24,7 +24,7 @@ def lazy(tensors):
 
 
 def canonical(tensors):
-    return families.canonical(lazy(tensors), families.FAMILIES["bert"], where="test")
+    return layout.split(lazy(tensors), families.FAMILIES["bert"], where="test").encoder
 
 
 def test_each_variable_has_the_name_of_one_tensor(model):
@@ -34,6 +34,13 @@ def test_each_variable_has_the_name_of_one_tensor(model):
 def test_assign_then_extract_gives_the_arrays_back(model):
     families.assign(model, arrays())
     assert same(families.extract(model), arrays(pooler=False))
+
+
+def test_lazy_arrays_are_the_extracted_ones(model):
+    families.assign(model, arrays(2))
+    found = families.lazy(model)
+    assert same(found, arrays(2, pooler=False))
+    assert found.shapes == families.expected_shapes(CONFIG)
 
 
 def test_assign_works_inside_a_larger_model(model):

@@ -16,7 +16,7 @@ from transformers import BertConfig, TFBertForSequenceClassification, TFBertMode
 
 from tests.pretrained.checkpoints import CONFIG, FILES, arrays, same, write_folder, write_shards
 from tfxl.errors import WeightsError
-from tfxl.pretrained import families
+from tfxl.pretrained import families, tensors
 from tfxl.pretrained.folder import open_folder, shard_names
 
 
@@ -74,12 +74,65 @@ def test_folders_that_pytorch_wrote(tmp_path, head):
     assert set(families.expected_shapes(CONFIG)) <= set(found)
 
 
-def test_a_pickle_is_never_opened(tmp_path):
+def test_a_pickle_is_not_opened_without_pytorch(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensors, "reads_torch", lambda: False)
     folder = write_folder(tmp_path, None)
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch /tmp/pwned'\ntR.")
     with pytest.raises(WeightsError, match="pickle") as caught:
         open_folder(folder)
     assert "save_pretrained" in caught.value.fix
+
+
+@pytest.mark.parametrize("version", ["2.5.1", "1.13.1+cu117", "nightly"])
+def test_an_old_pytorch_counts_as_none(monkeypatch, version):
+    monkeypatch.setattr(tensors.metadata, "version", lambda name: version)
+    assert not tensors.reads_torch()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_in_a_pickle_are_read_by_pytorch(tmp_path, zipped):
+    torch = pytest.importorskip("torch")
+    folder = write_folder(tmp_path, None)
+    state = {f"bert.{name}": torch.from_numpy(array).half() for name, array in arrays().items()}
+    state["bert.embeddings.position_ids"] = torch.arange(40)
+    torch.save(state, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    assert same(read_all(folder), {name: array.astype(np.float16).astype("f4") for name, array in arrays().items()})
+
+
+@pytest.mark.torch
+def test_shards_of_pickles(tmp_path):
+    torch = pytest.importorskip("torch")
+    folder = write_folder(tmp_path, None)
+    names = sorted(arrays())
+    places = {name: f"pytorch_model-0000{1 + (name > names[9])}-of-00002.bin" for name in names}
+    for file in set(places.values()):
+        part = {name: torch.from_numpy(arrays()[name]) for name in names if places[name] == file}
+        torch.save(part, folder / file)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}), encoding="utf-8")
+    assert same(read_all(folder), arrays())
+    with pytest.raises(WeightsError, match="names the file"):
+        shard_names(b'{"weight_map": {"a": "x.safetensors"}}', where="pytorch_model.bin.index.json")
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_a_program_in_a_pickle_is_not_run(tmp_path, protocol):
+    torch = pytest.importorskip("torch")
+
+    class Program:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "was run"),))
+
+    folder = write_folder(tmp_path, None)
+    for content in ({"a": Program()}, Program(), [1, 2]):
+        torch.save(content, folder / "pytorch_model.bin", pickle_protocol=protocol)
+        with pytest.raises(WeightsError, match="cannot be read"):
+            open_folder(folder)
+    (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch /tmp/pwned'\ntR.")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        open_folder(folder)
+    assert not (tmp_path / "was run").exists()
 
 
 def test_nothing_there(tmp_path):

@@ -9,7 +9,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -62,12 +62,16 @@ class Checkpoint:
         config: The values of a BertConfig; `model_type` is `"bert"`.
         arrays: float32 arrays in PyTorch's names and layout (`embeddings.…`, `encoder.…`, `pooler.…`).
         tokenizer_files: Content by Hugging Face file name, such as `vocab.txt`.
+        source_config: The `config.json` as it was published, which names the family and the labels; empty if unknown.
+        heads: The arrays that are not the encoder's, in the names of the family's PyTorch classes.
     """
 
     name: str
     config: dict[str, Any]
     arrays: Mapping[str, np.ndarray]
     tokenizer_files: dict[str, bytes]
+    source_config: Mapping[str, Any] = field(default_factory=dict)
+    heads: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def write_checkpoint(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> Path:
@@ -115,6 +119,7 @@ def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)  # names such as 1_Pooling/config.json
     with path.open("wb") as file:
         file.write(content)
         file.flush()

@@ -1,4 +1,4 @@
-"""The values of a BertConfig that a network is built from, checked before anything is built from them."""
+"""Configurations: the values of a BertConfig that a network is built from, checked first, and other families' names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tfxl.errors import WeightsError
+from tfxl.pretrained.families import FAMILIES, Family
+from tfxl.pretrained.layout import NUM_TYPES, first_position
 from tfxl.settings import Settings
 
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "quick_gelu", "relu", "swish", "silu", "mish", "tanh")
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "quick_gelu", "relu", "swish", "silu", "mish", "tanh", "sigmoid")
 """The names that transformers' TensorFlow layers know."""
+SAME_ACTIVATIONS = {"gelu_python": "gelu", "gelu_pytorch_tanh": "gelu_new", "gelu_accurate": "gelu_new"}
+"""Names that its PyTorch layers know besides, and which function that is."""
 
 
 class BertValues(Settings):
@@ -38,6 +42,7 @@ class BertValues(Settings):
     @field_validator("hidden_act")
     @classmethod
     def _known(cls, value: str) -> str:
+        value = SAME_ACTIVATIONS.get(value, value)
         if value not in ACTIVATIONS:
             raise ValueError(f"one of {', '.join(ACTIVATIONS)}")
         return value
@@ -71,6 +76,60 @@ def check_config(values: Mapping[str, Any], *, where: str) -> dict[str, Any]:
             expected=first["msg"].removeprefix("Value error, "),
             fix="Take the config.json that was published with the weights.",
         ) from None
+
+
+def as_bert(values: Mapping[str, Any], family: Family, *, where: str) -> dict[str, Any]:
+    """Returns another family's configuration as values of a BertConfig.
+
+    Args:
+        values: A Hugging Face `config.json`.
+        family: Its family.
+        where: The file, for the error.
+
+    Raises:
+        WeightsError: A value is missing, of the wrong type, or asks for what TFBertModel does not have.
+    """
+    _require_one_width(values, family, where)
+    known = {key: values[theirs] for key, theirs in _names(family).items() if theirs in values}
+    found = check_config({**family.defaults, **known, **family.fixed, "model_type": "bert"}, where=where)
+    first = first_position(values, family)
+    if family.base != "bert":  # a family with one token type repeats its row: see `layout`
+        found["type_vocab_size"] = max(found["type_vocab_size"], NUM_TYPES)
+    found["max_position_embeddings"] -= first
+    if found["max_position_embeddings"] < 1:
+        raise WeightsError(
+            f"{where}: max_position_embeddings is {found['max_position_embeddings'] + first}",
+            expected=f"more than {first}: this family counts positions from pad_token_id + 1",
+            fix="Take the config.json that was published with the weights.",
+        )
+    return found
+
+
+def as_family(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
+    """Returns values of a BertConfig as another family's configuration: the reverse of `as_bert`."""
+    family = FAMILIES[model_type]
+    values = {theirs: config[key] for key, theirs in _names(family).items() if key not in family.fixed}
+    if model_type == "electra":
+        values["embedding_size"] = config["hidden_size"]
+    if family.positions_after_padding and not isinstance(values["pad_token_id"], int):
+        values["pad_token_id"] = family.defaults["pad_token_id"]
+    values["max_position_embeddings"] += first_position(values, family)
+    return {**values, "model_type": model_type}
+
+
+def _names(family: Family) -> dict[str, str]:
+    """What the family calls each value of a BertConfig."""
+    return {key: family.values.get(key, key) for key in BertValues.model_fields if key != "model_type"}
+
+
+def _require_one_width(values: Mapping[str, Any], family: Family, where: str) -> None:
+    narrow = values.get("embedding_size", 128 if family.base == "electra" else None)
+    if narrow is not None and narrow != values.get("hidden_size"):
+        raise WeightsError(
+            f"{where}: embedding_size is {narrow!r} and hidden_size {values.get('hidden_size')!r}",
+            expected="one width: TFBertModel has no projection between embeddings and layers",
+            fix="Choose a base or large model of this family, where both are equal.",
+        )
 
 
 def parse_json(content: bytes, *, where: str) -> dict[str, Any]:

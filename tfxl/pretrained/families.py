@@ -1,14 +1,14 @@
 """Names and shapes: how the tensors of a checkpoint map onto the variables of TFBertModel.
 
 `TABLE` is the one list of BERT's tensors: PyTorch's name, the variable's name in TFBertModel, the shape in words of the
-configuration. `FAMILIES` says how other files name the same tensors.
+configuration. `FAMILIES` says how checkpoints of other families name the same tensors and values.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -73,27 +73,66 @@ _BY_VARIABLE = {tensor.variable: tensor for tensor in TABLE}
 _VARIABLE = re.compile(r"(?:^|/)bert/((?:embeddings|encoder|pooler)/[^:]*)(?::\d+)?$")
 _LAYER_OF_VARIABLE = re.compile(r"^encoder/layer_\._(\d+)/")
 _LAYER_OF_TORCH = re.compile(r"^encoder\.layer\.(\d+)\.")
-_ANCHOR = "embeddings.word_embeddings.weight"
 
 
 @dataclass(frozen=True)
 class Family:
-    """How checkpoints of one `model_type` differ from `TABLE`.
+    """How checkpoints of one `model_type` differ from BERT's.
 
     Attributes:
-        renamed: Parts of tensor names, theirs and ours, replaced in this order.
-        ignored: Ends of the names of tensors that hold no weights.
+        base: What PyTorch's and TensorFlow's classes call the encoder, in front of heads.
+        renamed: Parts of tensor names, theirs and ours. Replaced in this order in both directions, so that a longer
+            name stands before one that it ends in.
+        values: What the configuration calls a value of BertConfig.
+        fixed: Values of BertConfig that hold for the family, whatever the configuration says.
+        defaults: Values of BertConfig that hold where the configuration says nothing.
+        positions_after_padding: Whether positions are counted from `pad_token_id + 1`.
+        token_types: Whether there is a table of token types.
+        architectures: The first half of the names of its classes.
     """
 
+    base: str
+    architectures: str
     renamed: tuple[tuple[str, str], ...] = ()
-    ignored: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    positions_after_padding: bool = False
+    token_types: bool = True
 
 
+_ROBERTA: dict[str, Any] = {"base": "roberta", "defaults": {"pad_token_id": 1}, "positions_after_padding": True}
 FAMILIES = {
-    "bert": Family(
-        # Checkpoints converted from the first TensorFlow release keep its names for LayerNorm.
-        renamed=((".LayerNorm.gamma", ".LayerNorm.weight"), (".LayerNorm.beta", ".LayerNorm.bias")),
-        ignored=(".position_ids", ".token_type_ids"),
+    "bert": Family(base="bert", architectures="Bert"),
+    "xlm-roberta": Family(architectures="XLMRoberta", **_ROBERTA),
+    "roberta": Family(architectures="Roberta", **_ROBERTA),
+    "camembert": Family(architectures="Camembert", **_ROBERTA),
+    "electra": Family(base="electra", architectures="Electra"),
+    "distilbert": Family(
+        base="distilbert",
+        architectures="DistilBert",
+        renamed=(
+            ("transformer.layer.", "encoder.layer."),
+            (".attention.q_lin.", ".attention.self.query."),
+            (".attention.k_lin.", ".attention.self.key."),
+            (".attention.v_lin.", ".attention.self.value."),
+            (".attention.out_lin.", ".attention.output.dense."),
+            (".sa_layer_norm.", ".attention.output.LayerNorm."),
+            (".ffn.lin1.", ".intermediate.dense."),
+            (".ffn.lin2.", ".output.dense."),
+            (".output_layer_norm.", ".output.LayerNorm."),
+        ),
+        values={
+            "hidden_size": "dim",
+            "num_hidden_layers": "n_layers",
+            "num_attention_heads": "n_heads",
+            "intermediate_size": "hidden_dim",
+            "hidden_act": "activation",
+            "hidden_dropout_prob": "dropout",
+            "attention_probs_dropout_prob": "attention_dropout",
+        },
+        fixed={"layer_norm_eps": 1e-12, "type_vocab_size": 2},
+        token_types=False,
     ),
 }
 
@@ -110,66 +149,6 @@ def find_family(model_type: Any, *, where: str) -> Family:
         f"{where}: model_type is {model_type!r}",
         expected=f"one of {', '.join(FAMILIES)}",
         fix="Choose weights of a family that is BERT in structure, such as intfloat/multilingual-e5-small.",
-    )
-
-
-def canonical(arrays: LazyArrays, family: Family, *, where: str) -> LazyArrays:
-    """Returns a file's tensors under BERT's PyTorch names and in PyTorch's layout; heads are left out.
-
-    Names of PyTorch (under any prefix, such as `bert.`) and of TensorFlow (`…/bert/…:0`) are understood.
-
-    Raises:
-        WeightsError: There are no word embeddings, or more than one encoder.
-    """
-    of_tensorflow = any("/" in name for name in arrays)
-    found = _from_variables(arrays) if of_tensorflow else _from_torch(arrays, family, where)
-    if _ANCHOR not in found:
-        raise _no_encoder(where, arrays)
-    shapes = {name: arrays.shapes[source] for name, source in found.items()}
-    transposed = {name for name in found if of_tensorflow and (row := _row(name)) and row.transposed}
-    shapes.update({name: shapes[name][::-1] for name in transposed})
-
-    def read(name: str) -> np.ndarray:
-        array = arrays[found[name]]
-        return array.T if name in transposed else array
-
-    return LazyArrays(shapes, read)
-
-
-def _from_torch(arrays: Iterable[str], family: Family, where: str) -> dict[str, str]:
-    renamed = {}
-    for source in arrays:
-        name = source
-        for theirs, ours in family.renamed:
-            name = name.replace(theirs, ours)
-        renamed[name] = source
-    prefixes = [name.removesuffix(_ANCHOR) for name in renamed if name.endswith(_ANCHOR)]
-    prefixes = [prefix for prefix in prefixes if prefix == "" or prefix.endswith(".")]
-    if len(prefixes) > 1:
-        raise WeightsError(
-            f"{where} holds {len(prefixes)} encoders: {', '.join(sorted(prefixes))}",
-            expected="one encoder",
-            fix="Save one of them alone.",
-        )
-    prefix = prefixes[0] if prefixes else ""
-    kept = {name.removeprefix(prefix): source for name, source in renamed.items() if name.startswith(prefix)}
-    return {
-        name: source
-        for name, source in kept.items()
-        if name.startswith(("embeddings.", "encoder.", "pooler.")) and not name.endswith(family.ignored)
-    }
-
-
-def _from_variables(arrays: Iterable[str]) -> dict[str, str]:
-    """What is inside TFBertModel but not in the table (an adapter) keeps its name, and is then listed as left over."""
-    return {torch_name(source) or source: source for source in arrays if is_of_encoder(source)}
-
-
-def _no_encoder(where: str, names: Iterable[str]) -> WeightsError:
-    return WeightsError(
-        f"{where} holds no word embeddings; its tensors are {_some(names)}",
-        expected=f"a tensor whose name ends in {_ANCHOR}",
-        fix="Choose the weights of a BERT encoder.",
     )
 
 
@@ -224,7 +203,7 @@ def check_shapes(config: Mapping[str, Any], shapes: Mapping[str, Shape], *, wher
     ]
     parts = {"missing": missing, "left over": left_over, "of another shape": wrong}
     if any(parts.values()):
-        got = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in parts.items() if names)
+        got = "; ".join(f"{len(names)} {what}: {some(names)}" for what, names in parts.items() if names)
         raise WeightsError(
             f"{where}: {got}",
             expected=f"the {len(wanted)} tensors of a BERT encoder with {config['num_hidden_layers']} layers",
@@ -232,8 +211,8 @@ def check_shapes(config: Mapping[str, Any], shapes: Mapping[str, Shape], *, wher
         )
 
 
-def _some(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
+def some(names: Iterable[str]) -> str:
+    """Returns the first few names, and how many more there are."""
     listed = sorted(names)
     more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
     return ", ".join(listed[:8]) + more if listed else "none"
@@ -254,7 +233,7 @@ def assign(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
     left_over = sorted(name for name in set(arrays) - set(variables) if not name.startswith("pooler."))
     if missing or left_over or not variables:
         raise WeightsError(
-            f"missing: {_some(missing)}; left over: {_some(left_over)}",
+            f"missing: {some(missing)}; left over: {some(left_over)}",
             expected=f"one array for each of the {len(variables)} variables of TFBertModel",
             fix="Build the network from the configuration that belongs to the weights.",
         )
@@ -282,6 +261,17 @@ def extract(model: keras.Model) -> dict[str, np.ndarray]:
         # Transposing twice is no transposing, so the same function serves both ways.
         arrays[name] = as_variable(name, np.asarray(variable.numpy(), np.float32))
     return arrays
+
+
+def lazy(model: keras.Model) -> LazyArrays:
+    """Returns the arrays of the TFBertModel inside `model` as `extract` does, each copied when it is asked for."""
+    variables = _variables(model)
+    rows = {name: _row(name) for name in variables}
+    shapes = {
+        name: tuple(variable.shape)[::-1] if (row := rows[name]) and row.transposed else tuple(variable.shape)
+        for name, variable in variables.items()
+    }
+    return LazyArrays(shapes, lambda name: as_variable(name, np.asarray(variables[name].numpy(), np.float32)))
 
 
 def _variables(model: keras.Model) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from huggingface_hub import errors, snapshot_download
 
 from tfxl.errors import WeightsError
 from tfxl.pretrained.checkpoint import Checkpoint
-from tfxl.pretrained.folder import TOKENIZER_FILES, WEIGHTS_FILES, open_folder, shard_names
+from tfxl.pretrained.folder import TOKENIZER_FILES, open_folder, shard_names, weights_files
 
 NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
 """`owner/name` or `name`, and optionally `@` and a branch, a tag or a commit."""
@@ -25,17 +25,23 @@ def open_hub(weights: str) -> Checkpoint:
     Raises:
         WeightsError: There is no such name, or the Hub cannot be reached and the weights are not in its cache.
     """
-    folder = _fetch(weights, ["config.json", *TOKENIZER_FILES, *(f"{name}.index.json" for name in WEIGHTS_FILES)])
-    for name in WEIGHTS_FILES:
+    kinds = weights_files()
+    folder = fetch(weights, ["config.json", *TOKENIZER_FILES, *(f"{name}.index.json" for name in kinds)])
+    for name in kinds:
         index = folder / f"{name}.index.json"
         shards = shard_names(index.read_bytes(), where=f"{weights}/{index.name}") if index.is_file() else []
-        folder = _fetch(weights, [name, *shards])
+        folder = fetch(weights, [name, *shards])
         if (folder / name).is_file() or shards:
             break
     return dataclasses.replace(open_folder(folder), name=weights)
 
 
-def _fetch(weights: str, files: list[str]) -> Path:
+def fetch(weights: str, files: list[str]) -> Path:
+    """Returns the folder of a Hub name in the Hub's cache, with those of the files that there are.
+
+    Raises:
+        WeightsError: See `open_hub`.
+    """
     repository, _, revision = weights.partition("@")
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=files))

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfxl.backend import tf
 from tfxl.errors import WeightsError
-from tfxl.pretrained import families
+from tfxl.pretrained import families, layout
 from tfxl.pretrained.checkpoint import Checkpoint, LazyArrays, Shape, damage_reported
 from tfxl.pretrained.configuration import check_config, parse_json
 
@@ -47,7 +47,7 @@ def open_saved_model(folder: Path) -> Checkpoint:
     _check_variables(folder, digests)
     place = f"{where}/{ENCODER.as_posix()}/config.json"
     config = check_config(parse_json(files.pop("config.json"), where=place), where=place)
-    arrays = families.canonical(_arrays(folder, shapes), families.FAMILIES["bert"], where=where)
+    arrays = layout.split(_arrays(folder, shapes), families.FAMILIES["bert"], where=where).encoder
     families.check_shapes(config, arrays.shapes, where=where)
     return Checkpoint(where, config, arrays, files)
 

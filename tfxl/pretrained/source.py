@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from tfxl.errors import WeightsError
 from tfxl.pretrained.checkpoint import Checkpoint, write_checkpoint
@@ -10,7 +12,7 @@ from tfxl.pretrained.folder import open_folder
 from tfxl.pretrained.offline import PREFIX, SOURCES, open_offline
 from tfxl.pretrained.saved_model import find_version, open_saved_model
 
-__all__ = ["Checkpoint", "open_checkpoint", "write_checkpoint"]
+__all__ = ["Checkpoint", "find_folder", "open_checkpoint", "write_checkpoint"]
 
 
 def open_checkpoint(weights: str) -> Checkpoint:
@@ -38,7 +40,28 @@ def open_checkpoint(weights: str) -> Checkpoint:
     return open_folder(folder) if version is None else open_saved_model(version)
 
 
+def find_folder(name: str, files: Sequence[str]) -> Path:
+    """Returns a folder, or where the files of a Hub name are after they were fetched.
+
+    Args:
+        name: A folder or a Hub name.
+        files: What is fetched from the Hub, with `*` for any part of a name; what is not there is passed over.
+
+    Raises:
+        WeightsError: There is no such folder, and no such name.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    return _hub(name).fetch(name, list(files))
+
+
 def _from_hub(weights: str) -> Checkpoint:
+    return _hub(weights).open_hub(weights)
+
+
+def _hub(weights: str) -> ModuleType:
+    """The module for Hub names, if this may be one."""
     from tfxl.pretrained import hub  # a second to import, and needed only here
 
     if weights.startswith((".", "/", "~")) or not hub.NAME.fullmatch(weights):
@@ -47,4 +70,4 @@ def _from_hub(weights: str) -> Checkpoint:
             expected=f"a folder, a Hub name such as intfloat/multilingual-e5-small, or {PREFIX}{next(iter(SOURCES))}",
             fix="Correct the path.",
         )
-    return hub.open_hub(weights)
+    return hub

@@ -1,4 +1,4 @@
-"""Files of tensors: safetensors and HDF5 read as float32, safetensors written, one tensor in memory at a time."""
+"""Files of tensors, read as float32 and one at a time: safetensors, HDF5, PyTorch's own; and safetensors written."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import json
 import math
 import os
 import struct
+import zipfile
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import h5py
@@ -18,6 +21,9 @@ from safetensors import safe_open
 FLOATS: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
 ALIGNMENT = 64
 """TensorFlow can take over a NumPy array that starts at a multiple of 64 bytes."""
+
+TORCH = (2, 6)
+"""The first PyTorch whose `weights_only` holds."""
 
 Reader = Callable[[], np.ndarray]
 
@@ -86,6 +92,46 @@ def _hdf5(path: Path, name: str) -> Reader:
     def read() -> np.ndarray:
         with h5py.File(path, "r") as file:
             return np.asarray(file[name][()], np.float32)
+
+    return read
+
+
+def reads_torch() -> bool:
+    """Whether a PyTorch is installed whose loader can be held to tensors; before 2.6 it could be tricked."""
+    try:
+        major, minor = (int(part) for part in metadata.version("torch").split(".")[:2])
+    except (metadata.PackageNotFoundError, ValueError):
+        return False
+    return (major, minor) >= TORCH
+
+
+def read_torch(path: Path) -> dict[str, tuple[tuple[int, ...], Reader]]:
+    """Returns shape and reader by name of the tensors in a file that `torch.save` wrote.
+
+    Such a file is a program for Python's unpickler. Only PyTorch's own reader with `weights_only` reads it here, which
+    makes tensors and containers of them and refuses everything else.
+    """
+    import torch
+
+    is_archive = zipfile.is_zipfile(path)  # what is older than PyTorch 1.6 cannot be mapped into memory
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
+    except UnpicklingError as error:
+        raise ValueError(f"it holds more than tensors, which is not read: {error}") from None
+    if not isinstance(state, Mapping):
+        raise TypeError(f"it holds a {type(state).__name__}, not tensors by name")
+    return {
+        str(name): (tuple(value.shape), _torch_tensor(value))
+        for name, value in state.items()
+        if isinstance(value, torch.Tensor) and value.is_floating_point()
+    }
+
+
+def _torch_tensor(tensor: Any) -> Reader:
+    def read() -> np.ndarray:
+        array = aligned(tuple(tensor.shape))
+        array[...] = tensor.detach().float().numpy()  # a copy: the tensor may be a map of the file
+        return array
 
     return read
 
