@@ -222,6 +222,8 @@ def test_keeping_pieces_ranks_them(tokenizer: Tokenizer) -> None:
         ({}, "none"),
         ({"config.json": b"{}"}, "config.json"),
         ({"tokenizer.json": b'{"model": {"type": "BPE"}}'}, "tokenizer.json"),
+        ({"tokenizer.json": b'{"post_processor": {"type": "TemplateProcessing"}}'}, "tokenizer.json: KeyError"),
+        ({"vocab.json": b"{}", "merges.txt": b"a b c"}, "vocab.json or merges.txt"),
         ({"tokenizer.json": b"[]"}, "tokenizer.json"),
         ({"tokenizer.json": b"\xff{"}, "tokenizer.json"),
         ({"tokenizer.json": b'{"model": {"type": "Unigram"}}'}, "tokenizer.json: KeyError"),

@@ -78,7 +78,12 @@ def as_json(tokenizer: SentencePiece, *, nested: bool) -> bytes:
     return json.dumps(
         {
             "added_tokens": [{"id": tokenizer.vocabulary().index(name), "content": name} for name in names],
-            "normalizer": {"type": "Sequence", "normalizers": [{"type": "Replace"}, table]} if nested else table,
+            "normalizer": {
+                "type": "Sequence",
+                "normalizers": [table, {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}],
+            }
+            if nested
+            else table,
             # XLM-R's files list the mask; others add it behind the vocabulary.
             "model": {"type": "Unigram", "unk_id": 3, "vocab": vocabulary[:-1] if nested else vocabulary},
         }

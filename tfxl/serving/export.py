@@ -92,11 +92,14 @@ def export(
 
     Raises:
         ModelError: The folder cannot be written (found before the work), a variable is not float32, the tokenizer cuts
-            texts otherwise than its library, or the saved model does not answer as the Keras model does.
+            texts otherwise than its library or cannot be saved, or the saved model does not answer as the Keras model
+            does.
     """
     settings = settings or Settings()
     directory = Path(directory)
     _check(answerer, contents)
+    if not settings.tokens_only:
+        _check_in_graph(answerer.parts.tokenizer)
     with publish.new_version(directory) as draft:
         tokenizer = _check_tokenizer(answerer.parts.tokenizer, progress)
         answerer = answerer.without_text() if settings.tokens_only else answerer
@@ -127,6 +130,16 @@ def _check(answerer: Answerer, contents: Contents) -> None:
     if outside:
         raise ModelError(
             f"the file {outside[0]!r}", expected=f"names inside {manifest.EXTRA}", fix="Rename the file in `contents`."
+        )
+
+
+def _check_in_graph(tokenizer: Tokenizer) -> None:
+    if not tokenizer.in_graph:
+        raise ModelError(
+            f"a tokenizer that a SavedModel cannot hold: {tokenizer.reason}",
+            expected="export.tokens_only = true: the server then answers ids, which its callers make with the "
+            "tokenizer.json in assets.extra/encoder",
+            fix="Set export.tokens_only = true, or train from weights with a WordPiece or SentencePiece vocabulary.",
         )
 
 

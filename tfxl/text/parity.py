@@ -20,6 +20,7 @@ import tokenizers
 from tokenizers import AddedToken, models, normalizers, pre_tokenizers
 
 from tfxl.backend import tf
+from tfxl.text.library import Library
 from tfxl.text.sentencepiece import SentencePiece
 from tfxl.text.tokenizer import Tokenizer
 from tfxl.text.wordpiece import WordPiece
@@ -240,6 +241,8 @@ def reference(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
         library = _unigram(tokenizer)
     elif isinstance(tokenizer, WordPiece):
         library = _wordpiece(tokenizer)
+    elif isinstance(tokenizer, Library):
+        return tokenizers.Tokenizer.from_str(tokenizer.files()["tokenizer.json"].decode())
     else:
         raise TypeError(f"{type(tokenizer).__name__} has no counterpart in the tokenizers library")
     special = [tokenizer.piece(id) for id in tokenizer.special if id is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +15,9 @@ from sentencepiece import sentencepiece_model_pb2
 from tensorflow_text.python.ops import sentencepiece_tokenizer
 
 from tfxl.backend import tf
-from tfxl.text.tokenizer import Offsets, SpecialIds, Tokenizer, damaged, special_ids, special_names
+from tfxl.errors import WeightsError
+from tfxl.text import published
+from tfxl.text.tokenizer import Offsets, SpecialIds, Tokenizer, added_pieces, damaged, special_ids, special_names
 
 NAMES = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
 proto: Any = sentencepiece_model_pb2
@@ -73,6 +75,7 @@ class SentencePiece(Tokenizer):
         super().__init__(name="sentencepiece")
         names = special_names(config, NAMES)
         special = special_ids(names, {piece.text: id for id, piece in enumerate(pieces)}, file="SentencePiece model")
+        self.separators_between, self.second_type = published.kept(config, published.Pair(2, 0))
         self._parts = _Parts(pieces, special, settings, config)
         model = self.model()
         self._tokenizer = tensorflow_text.SentencepieceTokenizer(model, out_type=tf.int32)
@@ -90,14 +93,13 @@ class SentencePiece(Tokenizer):
         if [piece.kind for piece in own[:3]] != [Kind.UNKNOWN, Kind.CONTROL, Kind.CONTROL]:
             raise damaged("sentencepiece.bpe.model", "its first pieces are not <unk>, <s> and </s>")
         del whole.pieces[:]
-        camembert = str(config.get("tokenizer_class", "")).startswith("Camembert")
-        return cls(_camembert(own) if camembert else _xlm_roberta(own), whole, config)
+        pieces = _layout(config)(own)
+        return cls([*pieces, *map(_control, added_pieces(config, len(pieces)))], whole, config)
 
     @classmethod
     def from_json(cls, whole: Mapping[str, Any], config: Mapping[str, Any]) -> SentencePiece:
         """Returns the tokenizer of a `tokenizer.json` of kind Unigram, with its own normaliser table."""
         added = {token["content"]: token for token in whole.get("added_tokens", ())}
-        config = {**_names_in(whole), **config}
         try:
             listed = [(str(text), float(score)) for text, score in whole["model"]["vocab"]]
             unknown = int(whole["model"]["unk_id"])
@@ -152,10 +154,14 @@ class SentencePiece(Tokenizer):
         config = {"tokenizer_class": "XLMRobertaTokenizer", **self._parts.config}
         own = [Piece("<unk>", 0.0, Kind.UNKNOWN), Piece("<s>", 0.0, Kind.CONTROL), Piece("</s>", 0.0, Kind.CONTROL)]
         own += pieces[4:-1]
-        shared = {"tokenizer_config.json": json.dumps(config, ensure_ascii=False, indent=2).encode()}
+        files = {"tokenizer.json": b""}
         if [piece[:1] for piece in _xlm_roberta(own)] == [piece[:1] for piece in pieces]:
-            return {"sentencepiece.bpe.model": _model(own, self._parts.settings).SerializeToString(), **shared}
-        return {"tokenizer.json": self._as_json(), **shared}
+            # The class says how the ids are laid out; a general one, which goes with a tokenizer.json, does not.
+            config["tokenizer_class"] = "XLMRobertaTokenizer"
+            files = {"sentencepiece.bpe.model": _model(own, self._parts.settings).SerializeToString()}
+        else:
+            files["tokenizer.json"] = self._as_json()
+        return {**files, "tokenizer_config.json": json.dumps(config, ensure_ascii=False, indent=2).encode()}
 
     def _as_json(self) -> bytes:
         """Writes what `from_json` reads, in the form of the `tokenizers` library."""
@@ -198,6 +204,23 @@ class SentencePiece(Tokenizer):
         bare = tf.strings.regex_replace(without_end, "^" + SPACE, "", replace_global=False)
         first = last - tf.strings.length(bare)
         return Offsets(ids, starts.with_flat_values(first), ends.with_flat_values(last))
+
+
+def _layout(config: Mapping[str, Any]) -> Callable[[Sequence[Piece]], list[Piece]]:
+    """Returns how the ids of a class of tokenizers are made of a model's own.
+
+    Raises:
+        WeightsError: It is not known for this class.
+    """
+    name = str(config.get("tokenizer_class") or "XLMRobertaTokenizer").removesuffix("Fast")
+    layouts = {"XLMRobertaTokenizer": _xlm_roberta, "CamembertTokenizer": _camembert}
+    if name in layouts:
+        return layouts[name]
+    raise WeightsError(
+        f"sentencepiece.bpe.model of the class {name}",
+        expected=f"{' or '.join(layouts)}: how other classes number the pieces is not known",
+        fix="Use a folder that also has a tokenizer.json, which holds every id.",
+    )
 
 
 def _xlm_roberta(own: Sequence[Piece]) -> list[Piece]:
@@ -249,10 +272,3 @@ def _charsmap(normalizer: Mapping[str, Any] | None) -> bytes:
         if step.get("type") == "Precompiled":
             return base64.b64decode(step["precompiled_charsmap"])
     return b""
-
-
-def _names_in(whole: Mapping[str, Any]) -> dict[str, str]:
-    """BERT names its special tokens otherwise, also where its vocabulary is a Unigram."""
-    listed = {token["content"] for token in whole.get("added_tokens", ())}
-    bert = {"cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "unk": "[UNK]", "mask": "[MASK]"}
-    return {f"{role}_token": name for role, name in bert.items() if name in listed}

@@ -1,6 +1,7 @@
 """The tokenizer: TensorFlow ops that turn raw texts into ids, the same ops in training and in the SavedModel.
 
-There are two kinds, `WordPiece` and `SentencePiece`; `from_files` builds the right one from a checkpoint's files.
+There are two kinds, `WordPiece` and `SentencePiece`; `from_files` builds the right one from a checkpoint's files. A
+third, `Library`, does what no op can, in Python.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tfxl.backend import tf
 from tfxl.errors import RecipeError, WeightsError
-from tfxl.text import windows
+from tfxl.text import published, windows
 from tfxl.text.windows import Rows
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
@@ -48,6 +49,9 @@ class Tokenizer(tf.Module, metaclass=ABCMeta):
         >>> tokenizer.encode(tf.constant(["Guten Tag"]), max_length=16)["input_ids"]
     """
 
+    in_graph: bool = True
+    """Whether it consists of TensorFlow ops, so that a SavedModel can hold it. If not, `reason` says why."""
+    reason: str = ""
     separators_between: int
     """Separators between the two texts of a pair: BERT has one, XLM-R two."""
     second_type: int
@@ -218,9 +222,13 @@ def _check_room(max_length: int, room: int, stride: int, sides: int) -> None:
 def from_files(files: Mapping[str, bytes]) -> Tokenizer:
     """Returns the tokenizer of a checkpoint.
 
+    What the files say counts, in this order: `tokenizer_config.json`, `special_tokens_map.json`, `tokenizer.json`; and
+    the usual names where nothing is said.
+
     Args:
-        files: Contents by name: `tokenizer.json`, or `vocab.txt`, or `sentencepiece.bpe.model`; `tokenizer_config.json`
-            says whether letters are lower-cased and what the special tokens are called. Other files are not read.
+        files: Contents by name: `tokenizer.json`, or `vocab.txt`, or `sentencepiece.bpe.model`, or `vocab.json` and
+            `merges.txt`; `tokenizer_config.json` says whether letters are lower-cased and what the special tokens are
+            called. Other files are not read.
 
     Raises:
         WeightsError: No file is one that tfxl reads, or one of them is damaged.
@@ -228,23 +236,49 @@ def from_files(files: Mapping[str, bytes]) -> Tokenizer:
     from tfxl.text.sentencepiece import SentencePiece
     from tfxl.text.wordpiece import WordPiece
 
-    config = read_json(files, "tokenizer_config.json")
+    config = {**read_json(files, "special_tokens_map.json"), **read_json(files, "tokenizer_config.json")}
     if "tokenizer.json" in files:
-        whole = read_json(files, "tokenizer.json")
-        kind = (whole.get("model") or {}).get("type")
-        if kind == "WordPiece":
-            return WordPiece.from_json(whole, config)
-        if kind == "Unigram":
-            return SentencePiece.from_json(whole, config)
+        return _from_json(read_json(files, "tokenizer.json"), config)
     if "vocab.txt" in files:
         return WordPiece.from_vocabulary(files["vocab.txt"], config)
     if "sentencepiece.bpe.model" in files:
         return SentencePiece.from_model(files["sentencepiece.bpe.model"], config)
+    if {"vocab.json", "merges.txt"} <= set(files):
+        from tfxl.text.library import Library
+
+        return Library.from_merges(files["vocab.json"], files["merges.txt"], config)
     raise WeightsError(
         f"tokenizer files: {', '.join(sorted(files)) or 'none'}",
-        expected="vocab.txt, sentencepiece.bpe.model, or a tokenizer.json of kind WordPiece or Unigram",
-        fix="Use a checkpoint with a WordPiece or SentencePiece vocabulary; byte-level BPE cannot run in the graph.",
+        expected="tokenizer.json, vocab.txt, sentencepiece.bpe.model, or vocab.json and merges.txt",
+        fix="Copy the tokenizer's files beside the weights.",
     )
+
+
+def _from_json(whole: dict[str, Any], config: dict[str, Any]) -> Tokenizer:
+    from tfxl.text.library import Library
+    from tfxl.text.sentencepiece import SentencePiece
+    from tfxl.text.wordpiece import WordPiece
+
+    try:
+        names: dict[str, Any] = {**published.names(whole)}
+        reason, told = published.obstacle(whole, config), published.pair(whole)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        raise damaged("tokenizer.json", f"{type(error).__name__} {error}") from None
+    if reason:
+        return Library(whole, config, reason=reason)
+    kind = WordPiece if whole["model"]["type"] == "WordPiece" else SentencePiece
+    if told and told != (kind.separators_between, kind.second_type):
+        names[published.PAIR] = told
+    return kind.from_json(whole, {**names, **config})
+
+
+def added_pieces(config: Mapping[str, Any], size: int) -> list[str]:
+    """Returns the pieces that `tokenizer_config.json` adds behind a vocabulary of `size` pieces."""
+    listed = config.get("added_tokens_decoder") or {}
+    pieces: list[str] = []
+    while (token := listed.get(str(size + len(pieces)))) is not None:
+        pieces.append(str(token["content"] if isinstance(token, Mapping) else token))
+    return pieces
 
 
 def read_json(files: Mapping[str, bytes], name: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import tensorflow_text
 
 from tfxl.backend import tf
 from tfxl.errors import WeightsError
-from tfxl.text.tokenizer import Offsets, SpecialIds, Tokenizer, damaged, special_ids, special_names
+from tfxl.text import published
+from tfxl.text.tokenizer import Offsets, SpecialIds, Tokenizer, added_pieces, damaged, special_ids, special_names
 
 NAMES = {"cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "unk": "[UNK]", "mask": "[MASK]"}
 LONGEST_WORD = 300
@@ -57,6 +58,7 @@ class WordPiece(Tokenizer):
                 expected="true: the graph's tokenizer always cuts Chinese characters apart",
                 fix="Use a checkpoint that was trained with Chinese characters cut apart, or one with SentencePiece.",
             )
+        self.separators_between, self.second_type = published.kept(config, published.Pair(1, 1))
         self._parts = _Parts(pieces, special, lower, lower if strip is None else bool(strip), config)
         try:
             self._tokenizer = tensorflow_text.FastBertTokenizer(
@@ -72,7 +74,7 @@ class WordPiece(Tokenizer):
             lines = vocabulary.decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
         except UnicodeDecodeError as error:
             raise damaged("vocab.txt", error) from None
-        return cls(lines, config)
+        return cls([*lines, *added_pieces(config, len(lines))], config)
 
     @classmethod
     def from_json(cls, whole: Mapping[str, Any], config: Mapping[str, Any]) -> WordPiece:
