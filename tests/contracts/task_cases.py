@@ -81,6 +81,7 @@ BELONG = [
     ]
 ]
 ALIKE = [replace(each, label=str(number % 2)) for number, each in enumerate(BELONG)]
+RATED = [replace(each, label="1" if each.label == "positive" else "0.2") for each in PAIRS]
 TWO = {"labels": ["negative", "positive"], "max_length": 24}
 MOOD = {"kind": "classification", "labels": ["negative", "positive"]}
 SLOTS = {"kind": "token_classification", "labels": ["O", "B-X", "I-X", "B-Y", "I-Y"]}
@@ -122,6 +123,8 @@ CASES = [
     Case("question_answering", {"max_length": 24, "stride": 4}, ASKED),
     Case("similarity", {"max_length": 24}, ALIKE),
     Case("similarity", {"max_length": 24, "smallest": -1.0, "largest": 2.0, "loss": "contrastive"}, ALIKE),
+    Case("regression", {"max_length": 24}, RATED),
+    Case("regression", {"max_length": 24, "second_text": True, "activation": "sigmoid"}, RATED),
     Case("retrieval", {"max_length": 24}, BELONG),
     Case("retrieval", {"max_length": 24, "negatives": 1, "matryoshka": [8, 6], "prefix": "query: "}, BELONG),
     Case(
