@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -23,7 +23,9 @@ class Embedding(Head):
 
         pooling: PoolingKind = "mean"
         projection: int = Field(default=0, ge=0)
-        """Above 0: a dense layer (with bias, without activation) makes so many dimensions of the pooled vector."""
+        """Above 0: a dense layer with bias makes so many dimensions of the pooled vector."""
+        activation: Literal["none", "tanh"] = "none"
+        """The activation of that layer."""
         normalize: bool = True
         """Whether vectors have length 1, so that their dot product is the cosine."""
 
@@ -31,10 +33,9 @@ class Embedding(Head):
 
     def layer(self, units: int) -> keras.layers.Layer:
         """Returns the layer; `units` above 0 takes the place of `projection`."""
-        told = self.settings
-        return EmbeddingLayer(
-            units or told.projection, pooling=told.pooling, normalize=told.normalize, name="head", dtype="float32"
-        )
+        told = self.settings.model_dump()
+        projection = told.pop("projection")
+        return EmbeddingLayer(units or projection, **told, name="head", dtype="float32")
 
 
 class EmbeddingLayer(keras.layers.Layer):
@@ -43,15 +44,20 @@ class EmbeddingLayer(keras.layers.Layer):
     Args:
         units: The dimensions of a dense layer after pooling; 0 for none.
         pooling: See `Pooling`.
+        activation: Its activation, or `none`.
         normalize: Whether vectors have length 1.
     """
 
-    def __init__(self, units: int, *, pooling: PoolingKind, normalize: bool, **options: Any) -> None:
+    def __init__(
+        self, units: int, *, pooling: PoolingKind, normalize: bool, activation: str = "none", **options: Any
+    ) -> None:
         super().__init__(**options)
         self.normalize = normalize
         self.pooling = Pooling(pooling, dtype="float32")
         initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-        self.dense = keras.layers.Dense(units, kernel_initializer=initializer, dtype="float32") if units else None
+        used = None if activation == "none" else activation
+        dense = keras.layers.Dense(units, used, kernel_initializer=initializer, dtype="float32") if units else None
+        self.dense = dense
 
     def build(self, input_shape: Any) -> None:
         """Makes the dense layer, once the encoder's width is known."""
