@@ -1,0 +1,245 @@
+"""Every family with every head, in both directions: the logits are those of transformers' PyTorch classes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import transformers
+
+from tests.pretrained.published import largest_difference, publish, rows, torch_model, torch_output
+from tfxl import registry
+from tfxl.encoders.tiny import Tiny
+from tfxl.errors import ModelError, WeightsError
+from tfxl.formats import Portable
+from tfxl.formats._heads import CHOICE, ENCODER, HEADS, SEQUENCE, SPAN, TOKEN
+from tfxl.formats.huggingface import Huggingface
+from tfxl.pretrained.families import FAMILIES
+from tfxl.text.tokenizer import read_json
+
+EXACT = 1e-5
+LABELS = {"id2label": {0: "O", 1: "B-PER", 2: "I-PER"}}
+THREE = {"id2label": {2: "gut", 0: "schlecht", 1: "weder"}}
+CASES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "one label": (SEQUENCE, THREE, "classification"),
+    "pairs": (SEQUENCE, {"id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}, "inference"),
+    "several labels": (SEQUENCE, {**THREE, "problem_type": "multi_label_classification"}, "multilabel"),
+    "a number": (SEQUENCE, {"num_labels": 1}, "regression"),
+    "tags": (TOKEN, LABELS, "token_classification"),
+    "answers": (SPAN, {}, "question_answering"),
+    "choices": (CHOICE, {}, "multiple_choice"),
+}
+
+
+def logits_of(model: Any, batch: dict[str, np.ndarray], kind: str) -> Any:
+    """PyTorch's logits in the shape that tfxl's heads give."""
+    import torch
+
+    if kind == CHOICE:
+        return torch_output(model, {name: value[:, None] for name, value in batch.items()}).logits
+    found = torch_output(model, batch)
+    return torch.stack([found.start_logits, found.end_logits], dim=-1) if kind == SPAN else found.logits
+
+
+def compare(ours: Any, model: Any, kind: str) -> float:
+    worst = 0.0
+    for length in (3, 12):
+        batch = rows(length)
+        mask = batch["attention_mask"] if kind in (TOKEN, SPAN) else None
+        worst = max(worst, largest_difference(ours(batch), logits_of(model, batch, kind), mask))
+    return worst
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_are_those_of_pytorch_in_both_directions(tmp_path: Path, family: str, case: str) -> None:
+    pytest.importorskip("torch", reason="compares with PyTorch's classes")
+    kind, values, task = CASES[case]
+    original = torch_model(family, kind, **values)
+    read = Huggingface().read(str(publish(original, tmp_path / "in")))
+    assert read.task.kind == task
+    assert compare(read.model, original, kind) < EXACT
+    written = Huggingface(family=family).write(read, tmp_path / "out")
+    again = getattr(transformers, f"{FAMILIES[family].architectures}{kind}").from_pretrained(written).eval()
+    assert compare(read.model, again, kind) < EXACT
+    assert again.config.id2label == original.config.id2label
+    assert Huggingface().read(str(written)).task.spec() == read.task.spec()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bare_encoders(tmp_path: Path, family: str) -> None:
+    pytest.importorskip("torch", reason="compares with PyTorch's classes")
+    original = torch_model(family)
+    read = Huggingface().read(str(publish(original, tmp_path / "in")))
+    assert (read.task.kind, read.head.kind) == ("retrieval", "embedding")
+    written = Huggingface(family=family).write(read, tmp_path / "out")
+    again = transformers.AutoModel.from_pretrained(written).eval()
+    batch = rows(9)
+    theirs = torch_output(original, batch).last_hidden_state
+    assert largest_difference(torch_output(again, batch).last_hidden_state, theirs, batch["attention_mask"]) < EXACT
+    mean = theirs.numpy() * batch["attention_mask"][:, :, None]
+    mean = mean.sum(1) / np.linalg.norm(mean.sum(1), axis=1, keepdims=True)
+    assert np.abs(read.model(batch).numpy() - mean).max() < EXACT
+
+
+def portable(task: dict[str, Any], head: Any, vocabulary: str = "sentencepiece") -> Portable:
+    encoder = Tiny(vocabulary=vocabulary)
+    built, chosen = registry.build("tasks", task), registry.build("heads", head)
+    config = read_json(encoder.files(), "config.json")
+    return Portable("tiny", built.model(encoder.build(), chosen), built, chosen, encoder.tokenizer(), config, {})
+
+
+TEXTS = ["das Zimmer war gut", "这家酒店很吵。", "كانت الغرفة نظيفة", "कमरा साफ़ था", ""]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("vocabulary", ["sentencepiece", "wordpiece"])
+@pytest.mark.parametrize("transform", ["tanh", "relu", "gelu"])
+def test_a_trained_model_goes_out_with_its_tokenizer(tmp_path: Path, vocabulary: str, transform: str) -> None:
+    torch = pytest.importorskip("torch", reason="compares with PyTorch's classes")
+    head = {"kind": "pooled", "pooling": "first", "transform": transform}
+    model = portable({"kind": "multilabel", "labels": ["a", "b", "c"]}, head, vocabulary)
+    if transform == "relu":
+        types = next(weight for weight in model.model.weights if "token_type_embeddings" in weight.name)
+        types.assign(np.repeat(types.numpy()[:1], 2, axis=0))
+    written = Huggingface().write(model, tmp_path / "out")
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(written).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(written)
+    assert theirs.config.problem_type == "multi_label_classification" and theirs.config.id2label[2] == "c"
+    batch = model.tokenizer.encode(TEXTS, max_length=64)
+    encoded = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    assert ("token_type_ids" in encoded) == (vocabulary == "wordpiece" and transform != "relu")
+    assert encoded["input_ids"].tolist() == batch["input_ids"].numpy().tolist()
+    with torch.no_grad():
+        difference = theirs(**encoded).logits.numpy() - model.model({name: batch[name] for name in rows(1)}).numpy()
+    assert np.abs(difference).max() < EXACT
+    assert b"transformers" in (written / "README.md").read_bytes()
+
+
+@pytest.mark.torch
+def test_one_logit_becomes_two(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="compares with PyTorch's classes")
+    head = {"kind": "pooled", "pooling": "first", "transform": "tanh"}
+    model = portable({"kind": "classification", "labels": ["no", "yes"], "activation": "sigmoid"}, head)
+    written = Huggingface().write(model, tmp_path / "out")
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(written).eval()
+    batch = rows(6)
+    with torch.no_grad():
+        scores = torch.softmax(torch_output(theirs, batch).logits, dim=-1).numpy()
+    ours = model.task.decode(model.model(batch), batch)["scores"].numpy()
+    assert np.abs(scores - ours).max() < EXACT
+
+
+@pytest.mark.torch
+def test_tags_that_a_checkpoint_has_not_are_never_chosen(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="compares with PyTorch's classes")
+    original = torch_model("bert", TOKEN, id2label={0: "O", 1: "I-PER", 2: "I-LOC"})
+    read = Huggingface().read(str(publish(original, tmp_path)))
+    batch = rows(12)
+    ours, theirs = read.model(batch).numpy(), torch_output(original, batch).logits
+    assert read.task.tags == ("O", "I-PER", "I-LOC", "B-PER", "B-LOC")
+    assert largest_difference(ours[:, :, :3], theirs, batch["attention_mask"]) < EXACT
+    assert ours[:, :, 3:][batch["attention_mask"] == 1].max() < -1e3
+
+
+def folder(path: Path, head: str = SEQUENCE, **changed: Any) -> str:
+    """A checkpoint whose config.json was changed; None takes an entry away."""
+    publish(torch_model("bert", head, id2label={0: "a", 1: "b"} if head in (SEQUENCE, TOKEN) else None), path)
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    config = {name: value for name, value in {**config, **changed}.items() if value is not None}
+    (path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.torch
+class TestConfigurations:
+    """What config.json may say, and what it must not."""
+
+    @pytest.fixture(autouse=True)
+    def _torch(self) -> None:
+        pytest.importorskip("torch", reason="makes checkpoints with PyTorch's classes")
+
+    @pytest.mark.parametrize(
+        "labels",
+        [
+            {"id2label": {"1": "y", "0": "x"}, "label2id": None},
+            {"id2label": ["x", "y"], "label2id": None},
+            {"id2label": None, "label2id": {"y": 1, "x": 0}},
+            {"id2label": None, "label2id": {"y": "1", "x": "0"}},
+        ],
+    )
+    def test_labels_in_any_form(self, tmp_path: Path, labels: dict[str, Any]) -> None:
+        read = Huggingface().read(folder(tmp_path, **labels))
+        assert read.task.names == ("x", "y") and not read.remarks
+
+    def test_no_labels_are_a_remark_and_can_be_given(self, tmp_path: Path) -> None:
+        path = folder(tmp_path, id2label=None, label2id=None)
+        read = Huggingface().read(path)
+        assert read.task.names == ("LABEL_0", "LABEL_1") and "no names" in read.remarks[0]
+        assert Huggingface(labels=["x", "y"]).read(path).task.names == ("x", "y")
+
+    @pytest.mark.parametrize(
+        "labels", [{"0": "x"}, {"0": "x", "2": "y"}, {"0": "x", "1": "x"}, {"a": "x"}, {"0": "x", "1": "y", "2": "z"}]
+    )
+    def test_wrong_labels_are_refused(self, tmp_path: Path, labels: dict[str, str]) -> None:
+        with pytest.raises(WeightsError) as caught:
+            Huggingface().read(folder(tmp_path, id2label=labels))
+        assert "labels" in caught.value.fix
+
+    def test_problem_types(self, tmp_path: Path) -> None:
+        path = folder(tmp_path, problem_type="multi_label_classification")
+        assert Huggingface().read(path).task.kind == "multilabel"
+        assert Huggingface(second_text=True).read(folder(tmp_path, problem_type=None)).task.settings.second_text
+
+    def test_unknown_classes_are_named_with_the_known_ones(self, tmp_path: Path) -> None:
+        path = folder(tmp_path, architectures=["BertForNextSentencePrediction"])
+        with pytest.raises(WeightsError, match="BertForNextSentencePrediction") as caught:
+            Huggingface().read(path)
+        assert all(kind in caught.value.expected for kind in (*HEADS, ENCODER))
+        assert Huggingface(architecture="Model").read(path).task.kind == "retrieval"
+        assert Huggingface(architecture="BertForSequenceClassification").read(path).task.kind == "classification"
+
+    def test_what_is_missing_and_left_over_is_listed(self, tmp_path: Path) -> None:
+        path = folder(tmp_path, architectures=["BertForQuestionAnswering"])
+        with pytest.raises(WeightsError, match=r"2 missing: qa_outputs.bias, .*2 left over: classifier.bias, "):
+            Huggingface().read(path)
+
+    def test_the_longest_row(self, tmp_path: Path) -> None:
+        path = folder(tmp_path, SPAN)
+        assert Huggingface().read(path).task.settings.max_length == 40
+        assert Huggingface(max_length=16).read(path).task.settings.max_length == 16
+
+
+@pytest.mark.parametrize(
+    ("task", "head", "settings", "expected"),
+    [
+        ({"kind": "classification", "labels": ["a", "b"]}, "pooled", {}, 'pooling = "first"'),
+        (
+            {"kind": "classification", "labels": ["a", "b"]},
+            {"kind": "pooled", "pooling": "first", "transform": "tanh"},
+            {"family": "distilbert"},
+            "relu",
+        ),
+        ({"kind": "token_classification", "labels": ["O", "B-X"]}, "crf", {}, "the head token"),
+    ],
+)
+def test_a_model_that_no_class_answers_like_is_not_written(
+    tmp_path: Path, task: dict[str, Any], head: Any, settings: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        Huggingface(**settings).write(portable(task, head), tmp_path / "out")
+    assert expected in caught.value.expected
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_saved_model_goes_out(tmp_path: Path, tiny_model_folder: Path) -> None:
+    from tfxl.serving.model import load
+
+    model = Portable.of(load(tiny_model_folder))
+    with pytest.raises(ModelError, match="pooled"):
+        Huggingface().write(model, tmp_path / "out")
