@@ -112,7 +112,7 @@ class TestWords:
         _, shown, _ = tfxl_command("--help")
         names = [command.name or command.callback.__name__ for command in verbs.app.registered_commands]
         assert sorted(names) == sorted(
-            ["train", "evaluate", "predict", "export", "trim", "compare", "check", "list", "show", "copy"]
+            ["train", "evaluate", "predict", "adopt", "export", "trim", "compare", "check", "list", "show", "copy"]
         )
         for name in names:
             assert re.search(rf"\b{name}\b", shown)

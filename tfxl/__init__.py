@@ -15,6 +15,7 @@ _HOMES = {
     "Model": "tfxl.serving.model",
     "Prediction": "tfxl.example",
     "TfxlError": "tfxl.errors",
+    "adopt": "tfxl.adopting",
     "compare": "tfxl.run",
     "consistency": "tfxl.crosslingual",
     "evaluate": "tfxl.run",
@@ -27,6 +28,7 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
+    from tfxl.adopting import adopt
     from tfxl.crosslingual import consistency, matrix
     from tfxl.errors import TfxlError
     from tfxl.example import Example, Prediction
@@ -40,6 +42,7 @@ __all__ = [
     "Model",
     "Prediction",
     "TfxlError",
+    "adopt",
     "compare",
     "consistency",
     "evaluate",

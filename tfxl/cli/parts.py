@@ -87,12 +87,12 @@ def _no_such_thing(thing: str, sections: list[str]) -> RecipeError:
 
 
 def _sections() -> dict[str, type[Settings]]:
-    """Returns the settings of the sections of a recipe that are no parts, and those of `trim` and `index`."""
-    from tfxl import indexing, trimming
+    """Returns the settings of the sections of a recipe that are no parts, and those of `adopt`, `trim` and `index`."""
+    from tfxl import adopting, indexing, trimming
     from tfxl.recipe import Run
 
     fields = {name: field.annotation for name, field in Run.model_fields.items()}
-    fields |= {"trim": trimming.Settings, "index": indexing.Settings}
+    fields |= {"adopt": adopting.Settings, "trim": trimming.Settings, "index": indexing.Settings}
     return {name: kind for name, kind in fields.items() if isinstance(kind, type) and issubclass(kind, Settings)}
 
 

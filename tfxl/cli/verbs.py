@@ -190,6 +190,27 @@ def export(model: ModelFolder, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def adopt(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A folder or Hub name of transformers or sentence-transformers.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", show_default=False, help="Settings, such as name=NAME (tfxl show adopt)."),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only compare with the original; write nothing.")] = False,
+) -> None:
+    """Make a published checkpoint a saved model, proved equal to the original, without training."""
+    terminal.load_tensorflow()
+    from tfxl import adopting
+
+    if check:
+        adopting.check(source, *overrides or [], progress=terminal.progress())
+    else:
+        terminal.write(f"{adopting.adopt(source, *overrides or [], progress=terminal.progress()).folder}")
+
+
+@app.command()
 def trim(
     weights: Annotated[
         str, typer.Argument(metavar="WEIGHTS", help="Weights as encoder.weights names them, or a MODEL.")

@@ -1,0 +1,125 @@
+"""The reference: what transformers' own class of a checkpoint gives, with PyTorch where it is installed."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import transformers
+
+from tfxl.errors import WeightsError
+from tfxl.pretrained.folder import read_tensors
+
+Rows = Mapping[str, np.ndarray]
+"""`input_ids`, `token_type_ids` and `attention_mask`, each `[rows, tokens]` int32."""
+
+
+class Outputs(NamedTuple):
+    """What a model gives for some rows.
+
+    Attributes:
+        hidden: The hidden states `[rows, tokens, hidden]` after the embeddings and after each layer.
+        logits: The logits; None for a bare encoder.
+        library: What computed them, with its version.
+    """
+
+    hidden: list[np.ndarray]
+    logits: np.ndarray | None
+    library: str
+
+
+def outputs(folder: Path, architecture: str, rows: Rows, *, token_types: bool) -> Outputs:
+    """Returns what transformers' own class gives; the class is gone from memory afterwards.
+
+    Args:
+        folder: The checkpoint as it was published.
+        architecture: The class, such as `XLMRobertaForTokenClassification`.
+        rows: What it reads; for …ForMultipleChoice each row is taken as a text with one choice.
+        token_types: Whether the class is to see the token types.
+
+    Raises:
+        WeightsError: transformers has no such class, or cannot load the folder into it.
+    """
+    given = {name: array for name, array in rows.items() if token_types or name != "token_type_ids"}
+    several = architecture.endswith("ForMultipleChoice")
+    if several:
+        given = {name: array[:, None] for name, array in given.items()}
+    run = _torch if has_torch() else _tensorflow
+    try:
+        with _quiet():
+            found = run(folder, architecture, given)
+    except (AttributeError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{folder}: transformers cannot load it as {architecture} ({type(error).__name__}: {error})"[:500],
+            expected="a checkpoint of this class",
+            fix="Check the folder with transformers alone; adopt with check = false to go without a comparison.",
+        ) from error
+    finally:
+        gc.collect()
+    return found
+
+
+def has_torch() -> bool:
+    """Whether PyTorch is installed."""
+    return util.find_spec("torch") is not None
+
+
+def _torch(folder: Path, architecture: str, rows: Rows) -> Outputs:
+    import torch
+
+    kind = getattr(transformers, architecture)
+    model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    with torch.no_grad():
+        tensors = {name: torch.from_numpy(array.astype(np.int64)) for name, array in rows.items()}
+        found = model(**tensors, output_hidden_states=True)
+    return _collected(found, f"transformers {transformers.__version__}, torch {metadata.version('torch')}")
+
+
+def _tensorflow(folder: Path, architecture: str, rows: Rows) -> Outputs:
+    from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
+
+    from tfxl.backend import tf
+
+    kind = getattr(transformers, f"TF{architecture}")
+    model = kind(transformers.AutoConfig.from_pretrained(folder))
+    arrays = read_tensors(folder)
+    model.build_in_name_scope()
+    load_pytorch_state_dict_in_tf2_model(model, {name: arrays[name] for name in arrays}, allow_missing_keys=True)
+    found = model({name: tf.constant(array) for name, array in rows.items()}, output_hidden_states=True, training=False)
+    return _collected(found, f"transformers {transformers.__version__}, tensorflow {tf.__version__}")
+
+
+def _collected(found: Any, library: str) -> Outputs:
+    logits = found.get("logits")
+    if "start_logits" in found:
+        logits = np.stack([np.asarray(found.start_logits), np.asarray(found.end_logits)], axis=-1)
+    hidden = [np.array(each) for each in found.hidden_states]
+    return Outputs(hidden, None if logits is None else np.array(logits), library)
+
+
+def tokenize(folder: Path, texts: Sequence[str]) -> list[list[int]] | None:
+    """Returns the ids of texts as transformers' own tokenizer gives them; None if it cannot load the folder."""
+    try:
+        with _quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    except Exception:  # whatever a library of tokenizers does on files that are not its own
+        return None
+    return [tokenizer(text, truncation=False)["input_ids"] for text in texts]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back transformers' remarks on weights that a class does not use."""
+    logger = logging.getLogger("transformers")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
