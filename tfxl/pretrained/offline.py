@@ -61,6 +61,21 @@ def open_offline(weights: str) -> Checkpoint:
         WeightsError: There is no such source, or the package's file is not the one that is known.
         InstallationError: The package is absent.
     """
+    try:
+        return dataclasses.replace(open_folder(find_offline(weights)), name=weights)
+    except OSError:  # a cache that cannot be written costs time, not the weights
+        name = weights.removeprefix(PREFIX)
+        return _dequantised(name, SOURCES[name])
+
+
+def find_offline(weights: str) -> Path:
+    """Returns the folder in the cache with the weights of an offline source, after it was made if need be.
+
+    Raises:
+        WeightsError: See `open_offline`.
+        InstallationError: The package is absent.
+        OSError: The cache cannot be written.
+    """
     name = weights.removeprefix(PREFIX)
     if name not in SOURCES:
         raise WeightsError(
@@ -70,12 +85,8 @@ def open_offline(weights: str) -> Checkpoint:
         )
     folder = cache_folder() / f"{name}-{SOURCES[name].sha256[:8]}-{_version()}"
     if not _intact(folder):
-        whole = _dequantised(name, SOURCES[name])
-        try:
-            _fill(folder, whole)
-        except OSError:  # a cache that cannot be written costs time, not the weights
-            return whole
-    return dataclasses.replace(open_folder(folder), name=weights)
+        _fill(folder, _dequantised(name, SOURCES[name]))
+    return folder
 
 
 def cache_folder() -> Path:

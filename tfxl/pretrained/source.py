@@ -9,7 +9,7 @@ from types import ModuleType
 from tfxl.errors import WeightsError
 from tfxl.pretrained.checkpoint import Checkpoint, write_checkpoint
 from tfxl.pretrained.folder import open_folder
-from tfxl.pretrained.offline import PREFIX, SOURCES, open_offline
+from tfxl.pretrained.offline import PREFIX, SOURCES, find_offline, open_offline
 from tfxl.pretrained.saved_model import find_version, open_saved_model
 
 __all__ = ["Checkpoint", "find_folder", "open_checkpoint", "write_checkpoint"]
@@ -41,15 +41,17 @@ def open_checkpoint(weights: str) -> Checkpoint:
 
 
 def find_folder(name: str, files: Sequence[str]) -> Path:
-    """Returns a folder, or where the files of a Hub name are after they were fetched.
+    """Returns a folder, or where the files of an offline source or a Hub name are after they were fetched.
 
     Args:
-        name: A folder or a Hub name.
+        name: A folder, an offline source or a Hub name.
         files: What is fetched from the Hub, with `*` for any part of a name; what is not there is passed over.
 
     Raises:
         WeightsError: There is no such folder, and no such name.
     """
+    if name.startswith(PREFIX):
+        return find_offline(name)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
