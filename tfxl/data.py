@@ -111,7 +111,7 @@ def read(
     found = report[split] = SplitReport()
     skipped_before = len(parts.reader.skipped)
     wanted = {languages.find(code).base for code in codes}
-    raw = (
+    raw: Iterator[Example] = (
         example
         for path, language in expand(pattern, codes, files=parts.reader.reads_files)
         for example in parts.reader.read(path, language=language)
