@@ -68,11 +68,13 @@ def describe(thing: str) -> tuple[str, list[Setting]]:
     if dot and drawer in drawers():
         part = registry.find(drawer, kind)
         return inspect.getdoc(part) or thing, settings_of(part.Settings)
-    if did_you_mean(thing, recipes.names()) or thing.endswith(".toml"):
-        recipes.find(thing)
     sections = _sections()
     if thing in sections:
         return inspect.getdoc(sections[thing]) or thing, settings_of(sections[thing])
+    of_drawers = [name for drawer in drawers() for name in (drawer, drawer.removesuffix("s"))]
+    nearest = did_you_mean(thing, [*of_drawers, *sections, *recipes.names()])
+    if (nearest and nearest == did_you_mean(thing, recipes.names())) or thing.endswith(".toml"):
+        recipes.find(thing)
     raise _no_such_thing(thing, list(sections))
 
 
