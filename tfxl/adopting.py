@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -43,6 +44,12 @@ TEXTS: Mapping[str, str] = {
 """A text in each script on which a model is compared with its original, alone and as a pair with the next one."""
 
 
+class Export(exporting.Settings):
+    """What is exported. An adopted model reads longer texts than most that are trained: fewer at once are tried out."""
+
+    warmup_batch_sizes: tuple[int, ...] = Field(default=(1, 8), min_length=1)
+
+
 class Settings(settings.Settings):
     """What is adopted, and where it goes."""
 
@@ -55,7 +62,7 @@ class Settings(settings.Settings):
     """Settings of the format, such as `read.second_text=true` or `read.labels=["bad", "good"]`."""
     languages: tuple[str, ...] = (UNKNOWN_LANGUAGE,)
     """The languages that the recipe of the saved model names, for `tfxl evaluate`."""
-    export: exporting.Settings = Field(default_factory=exporting.Settings)
+    export: Export = Field(default_factory=Export)
 
 
 @dataclass(frozen=True)
@@ -131,20 +138,25 @@ def adopt(source: str, *overrides: str, progress: Progress = SILENT) -> Model:
         >>> tfxl.adopt("cardiffnlp/twitter-xlm-roberta-base-sentiment").predict(["这家酒店很吵"])
     """
     told = _settings(overrides)
-    portable, certificate = _examined(source, told, progress)
-    name = told.name or portable.name
+    folder = _published(*_examined(source, told, progress), told, progress)
+    gc.collect()  # Keras models hold themselves, and the saved one needs the room
+    return load(folder)
+
+
+def _published(portable: Portable, certificate: Certificate, told: Settings, progress: Progress) -> Path:
+    """Exports a model with its certificate; once this returns, nothing holds the weights any more."""
+    name = safe_name(told.name or portable.name)
     export = told.export.model_copy(update={"tokens_only": told.export.tokens_only or not certificate.reads_text})
     config = json.dumps(dict(portable.config), indent=2).encode()
     contents = Contents(
         encoder=portable.encoder,
         head=portable.head.spec(),
         encoder_files={"config.json": config, **portable.tokenizer.files()},
-        run_toml=_recipe(portable, safe_name(name), told, export),
+        run_toml=_recipe(portable, name, told, export),
         files={CERTIFICATE: json.dumps(certificate.as_json(), ensure_ascii=False, indent=1).encode()},
     )
     answerer = Answerer(portable.model, portable.task, portable.tokenizer, reads_text=not export.tokens_only)
-    folder = Path(told.output) / safe_name(name)
-    return load(exporting.export(answerer, folder, contents=contents, settings=export, progress=progress))
+    return exporting.export(answerer, Path(told.output) / name, contents=contents, settings=export, progress=progress)
 
 
 def check(source: str, *overrides: str, progress: Progress = SILENT) -> Certificate:

@@ -91,7 +91,9 @@ def portable(task: dict[str, Any], head: Any, vocabulary: str = "sentencepiece")
     encoder = Tiny(vocabulary=vocabulary)
     built, chosen = registry.build("tasks", task), registry.build("heads", head)
     config = read_json(encoder.files(), "config.json")
-    return Portable("tiny", built.model(encoder.build(), chosen), built, chosen, encoder.tokenizer(), config, {})
+    return Portable(
+        "tiny", lambda: built.model(encoder.build(), chosen), built, chosen, encoder.tokenizer(), config, {}
+    )
 
 
 TEXTS = ["das Zimmer war gut", "这家酒店很吵。", "كانت الغرفة نظيفة", "कमरा साफ़ था", ""]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ class Portable:
 
     Attributes:
         name: What it is called.
-        model: The Keras model over the three named inputs, with its weights; it gives the task's logits.
+        build: Makes `model`; weights are read only then.
         task: What is asked.
         head: What stands on the encoder.
         tokenizer: The encoder's tokenizer.
@@ -33,13 +34,18 @@ class Portable:
     """
 
     name: str
-    model: keras.Model
+    build: Callable[[], keras.Model]
     task: Task
     head: Head
     tokenizer: Tokenizer
     config: Mapping[str, Any]
     encoder: Mapping[str, Any]
     remarks: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def model(self) -> keras.Model:
+        """The Keras model over the three named inputs, with its weights; it gives the task's logits."""
+        return self.build()
 
     @classmethod
     def of(cls, saved: Model) -> Portable:
@@ -51,7 +57,7 @@ class Portable:
         contents, rebuilt = saved.contents(), saved.rebuild()
         return cls(
             name=saved.name,
-            model=rebuilt.model,
+            build=lambda: rebuilt.model,
             task=rebuilt.task,
             head=registry.build("heads", saved.manifest.head),
             tokenizer=rebuilt.tokenizer,
@@ -65,10 +71,11 @@ class Format(Part):
 
     @abstractmethod
     def read(self, path: str) -> Portable:
-        """Returns the model in a folder, or of a name on the Hugging Face Hub.
+        """Returns the model in a folder, or of a name on the Hugging Face Hub; its weights are not read yet.
 
         Raises:
-            WeightsError: Something is missing, damaged, left over, or asks for what tfxl does not have.
+            WeightsError: Something is missing, damaged, left over, or asks for what tfxl does not have. What is wrong
+                inside of the weights is found when the model is built.
         """
 
     @abstractmethod

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from tfxl import registry
+from tfxl.backend import keras
 from tfxl.errors import ModelError, RecipeError, WeightsError
 from tfxl.formats import Format, Portable, _heads, _questions
 from tfxl.formats._card import model_card
@@ -91,12 +92,16 @@ class Huggingface(Format):
         report = selftest.check(checkpoint.config, checkpoint.arrays, tokenizer, where=checkpoint.name)
         found = self._sort(checkpoint)
         task, head, remarks = self._question(found)
-        model = task.model(load(checkpoint.config, checkpoint.arrays), head)
-        if found.layers is not None:
-            _heads.fill(model, found.layers, found.arrays, where=checkpoint.name)
+
+        def build() -> keras.Model:
+            model = task.model(load(checkpoint.config, checkpoint.arrays), head)
+            if found.layers is not None:
+                _heads.fill(model, found.layers, found.arrays, where=checkpoint.name)
+            return model
+
         return Portable(
             name=Path(path.partition("@")[0]).name,
-            model=model,
+            build=build,
             task=task,
             head=head,
             tokenizer=tokenizer,

@@ -12,6 +12,7 @@ from pydantic import Field
 from safetensors.numpy import save
 
 from tfxl import registry
+from tfxl.backend import keras
 from tfxl.errors import ModelError, WeightsError
 from tfxl.formats import Format, Portable
 from tfxl.formats._card import model_card
@@ -79,12 +80,16 @@ class SentenceTransformers(Format):
         projection = _dense(folder / modules["Dense"]) if "Dense" in modules else None
         head = registry.build("heads", _head(folder, modules, projection))
         task = registry.build("tasks", self._task(folder, inner, checkpoint, lowers=_lowers(tokenizer)))
-        model = task.model(load(checkpoint.config, checkpoint.arrays), head)
-        if projection is not None:
-            _fill(model, projection, where=path)
+
+        def build() -> keras.Model:
+            model = task.model(load(checkpoint.config, checkpoint.arrays), head)
+            if projection is not None:
+                _fill(model, projection, where=path)
+            return model
+
         return Portable(
             name=Path(path.partition("@")[0]).name,
-            model=model,
+            build=build,
             task=task,
             head=head,
             tokenizer=tokenizer,
