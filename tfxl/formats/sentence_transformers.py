@@ -107,7 +107,9 @@ class SentenceTransformers(Format):
                 fix="Set do_lower_case in tokenizer_config.json, if the tokenizer is BERT's.",
             )
         positions = checkpoint.config["max_position_embeddings"]
-        length = self.settings.max_length or lengths.get("max_seq_length") or 512
+        tokenizer = parse_json(checkpoint.tokenizer_files.get("tokenizer_config.json", b"{}"), where=checkpoint.name)
+        # Version 5 of the library says the length with the tokenizer only.
+        length = self.settings.max_length or lengths.get("max_seq_length") or tokenizer.get("model_max_length") or 512
         prefix, second = self._prefixes(folder)
         spec: dict[str, Any] = {"kind": "retrieval", "max_length": min(int(length), positions), "prefix": prefix}
         return spec if second is None else {**spec, "second_prefix": second}
@@ -134,6 +136,8 @@ class SentenceTransformers(Format):
         arrays = layout.restore(families.lazy(model.model), FAMILIES["bert"])
         card = model_card(model, "SentenceTransformer", library="sentence-transformers")
         files = {**model.tokenizer.files(), **_parts(model), "README.md": card}
+        tokenizer = {**json.loads(files["tokenizer_config.json"]), "model_max_length": model.task.settings.max_length}
+        files["tokenizer_config.json"] = json.dumps(tokenizer, ensure_ascii=False, indent=2).encode()
         checkpoint = Checkpoint(model.name, {**values, "architectures": ["BertModel"]}, arrays, files)
         return write_checkpoint(path, checkpoint)
 
