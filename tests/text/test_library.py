@@ -9,7 +9,8 @@ import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
 from tfxl.backend import tf
-from tfxl.errors import WeightsError
+from tfxl.errors import ModelError, WeightsError
+from tfxl.serving import export
 from tfxl.text import parity
 from tfxl.text.library import Library
 from tfxl.text.tokenizer import from_files
@@ -123,3 +124,9 @@ def test_flags_of_the_configuration_have_the_last_word() -> None:
 def test_it_cannot_be_trimmed(tokenizer: Library) -> None:
     with pytest.raises(WeightsError, match="byte-level BPE"):
         tokenizer.keep([0, 1, 2, 3])
+
+
+def test_it_is_not_exported_with_text(tokenizer: Library) -> None:
+    with pytest.raises(ModelError, match="byte-level BPE") as caught:
+        export._check_in_graph(tokenizer)
+    assert "export.tokens_only = true" in caught.value.fix
