@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import platform
 import sys
 from pathlib import PurePosixPath
 
@@ -96,3 +98,8 @@ def test_keras_3_that_is_loaded_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delitem(sys.modules, "tf_keras")
     with pytest.raises(InstallationError, match="TF_USE_LEGACY_KERAS=1"):
         backend._check_keras_is_not_loaded()
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN is switched on for x86 alone")
+def test_onednn_is_on_unless_the_environment_says_no() -> None:
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] in ("0", "1")

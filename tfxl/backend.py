@@ -7,6 +7,7 @@ command line's help needs do not import it.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import sys
 from importlib import metadata
@@ -91,6 +92,9 @@ check_versions(
 _check_keras_is_not_loaded()
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if platform.machine().lower() in ("x86_64", "amd64"):
+    # Left alone, TensorFlow uses oneDNN only on processors from AVX512-VNNI on. On AVX2 it nearly halves a step too.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import tensorflow as tf  # noqa: E402
 import tf_keras as keras  # noqa: E402
