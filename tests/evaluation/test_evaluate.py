@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from tests.evaluation.toy_answers import LABELS, QUICK, evaluated, make
 from tfxl.errors import DataError, RecipeError
+from tfxl.evaluation.compare import compare
 from tfxl.evaluation.evaluate import Settings, evaluate, versions
 from tfxl.evaluation.groups import ALL
 from tfxl.example import Example, Prediction
 from tfxl.metrics.accuracy import Accuracy
+from tfxl.metrics.correlation import Correlation
 from tfxl.metrics.macro_f1 import MacroF1
 from tfxl.settings import validate
 
@@ -33,6 +36,25 @@ def test_scores_are_those_of_the_rows() -> None:
         assert math.isclose(score.value, expected)
         assert score.low <= score.value <= score.high
         assert score.rows == len(chosen)
+
+
+def test_spearman_of_a_language_is_that_of_its_rows_alone() -> None:
+    generator = np.random.default_rng(0)
+    languages = ["de", "hi", "th"] * 20
+    numbers, noise = generator.normal(size=60) * 10, generator.normal(size=60)
+    pairs = zip(numbers, languages, strict=True)
+    examples = [Example(str(row), label=gold, language=code) for row, (gold, code) in enumerate(pairs)]
+    both = [
+        [Prediction(gold * 2 + scale * each) for gold, each in zip(numbers, noise, strict=True)]
+        for scale in (9.0, 30.0)
+    ]
+    evaluations = [evaluate(examples, side, [Correlation()], settings=QUICK) for side in both]
+    compared = {each.group["language"]: each for each in compare(*evaluations).languages}
+    for code in ("de", "hi", "th"):
+        rows = [row for row, language in enumerate(languages) if language == code]
+        official = [spearmanr(numbers[rows], [side[row].label for row in rows]).statistic for side in both]
+        assert math.isclose(evaluations[0].of("language", code)[0].value, official[0])
+        assert math.isclose(compared[code].value, official[1] - official[0])
 
 
 def test_groups() -> None:

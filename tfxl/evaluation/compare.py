@@ -106,8 +106,14 @@ def compare(
     members: dict[str, list[int]] = {}
     for index, (row, _) in enumerate(pairs):
         members.setdefault(row.language, []).append(index)
+
+    def of_rows(rows: list[int]) -> tuple[np.ndarray, ...]:
+        if measure.ranks_rows:
+            return _statistics(measure, [pairs[row] for row in rows])
+        return tuple(side[rows] for side in statistics)
+
     tests = {
-        language: _Test(measure, *(side[rows] for side in statistics), group={"language": language}, settings=told)
+        language: _Test(measure, *of_rows(rows), group={"language": language}, settings=told)
         for language, rows in members.items()
     }
     differences = [test.difference() for test in tests.values()]
@@ -211,8 +217,14 @@ def _different(reason: str) -> DataError:
 
 
 def _statistics(metric: Metric, pairs: Sequence[tuple[Row, Row]]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns both models' statistics `[rows, numbers]`, made in one go so that their columns mean the same."""
+    """Returns both models' statistics `[rows, numbers]`, made in one go so that their columns mean the same.
+
+    Ranks are the exception: they are among one model's rows, and their columns always mean the same.
+    """
     gold = [row.gold for row, _ in pairs]
+    if metric.ranks_rows:
+        first, second = (metric.statistics(gold, [row.predicted for row in side]) for side in zip(*pairs, strict=True))
+        return first, second
     answers = [row.predicted for side in zip(*pairs, strict=True) for row in side]
     first, second = np.split(metric.statistics([*gold, *gold], answers), 2)
     return first, second

@@ -201,8 +201,8 @@ def _scores(
     settings: Settings,
 ) -> list[Score]:
     """Returns one metric's scores: over all rows, by group, and the summaries of the languages."""
-    gold = [row.gold for row in rows]
-    statistics, covered = metric.statistics(gold, [row.predicted for row in rows]), metric.covers(gold)
+    gold, predicted = [row.gold for row in rows], [row.predicted for row in rows]
+    statistics, covered = metric.statistics(gold, predicted), metric.covers(gold)
     scores, draws = [], {}
     for group, every in rows_of.items():
         members = every[covered[every]]
@@ -210,9 +210,12 @@ def _scores(
             continue
         # Each group has draws of its own, so that its interval does not depend on which other groups there are.
         seed = (settings.seed, zlib.crc32("=".join(group).encode()))
-        drawn = bootstrap(metric, statistics[members], samples=settings.samples, seed=seed)
+        part = statistics[members]
+        if metric.ranks_rows:
+            part = metric.statistics([gold[place] for place in members], [predicted[place] for place in members])
+        drawn = bootstrap(metric, part, samples=settings.samples, seed=seed)
         low, high = interval(drawn, confidence=settings.confidence)
-        value = float(metric.value(statistics[members].sum(axis=0)))
+        value = float(metric.value(part.sum(axis=0)))
         score = Score(metric.name, value, low, high, len(members), named(group))
         scores.append(score)
         if group[0] == "language":

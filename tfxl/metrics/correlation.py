@@ -14,9 +14,9 @@ class Correlation(Metric):
     """Pearson's or Spearman's correlation of predicted and gold numbers, which may be given as text.
 
     Use it for similarity of texts; Spearman is what the STS tasks are judged by. Spearman is Pearson's correlation of
-    ranks, ties sharing their mean rank. The ranks are those among all rows that `statistics` was given: the score of
-    these rows is exact; for a part of them (a bootstrap sample, or a group cut out of the statistics) the ranks stay
-    those of all rows, so that such a score is near Spearman's but not the same.
+    ranks, ties sharing their mean rank. The ranks are those among the rows that `statistics` was given: the score of
+    these rows is exact, and evaluation gives each language's rows apart; in a bootstrap sample of them the ranks stay
+    as they are, so that intervals are near Spearman's but not the same.
 
     Example:
         >>> Correlation(method="pearson").score(["1", "2", "4"], [0.1, 0.2, 0.4])
@@ -28,6 +28,7 @@ class Correlation(Metric):
 
         method: Literal["pearson", "spearman"] = "spearman"
 
+    ranks_rows = True
     settings: Settings
 
     @property

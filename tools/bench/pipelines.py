@@ -1,0 +1,185 @@
+#!/usr/bin/env python
+"""Compares the answers of an adopted model with those of transformers' own pipeline over the original.
+
+    python tools/bench/pipelines.py text-classification published/sentiment saved_models/sentiment TEXTS…
+    python tools/bench/pipelines.py question-answering published/questions saved_models/questions "xquad.*.json"
+
+The texts come from files, 25 of each unless `--rows` says otherwise: a text a line (`.txt`); a field `text` (`.jsonl`);
+words of CoNLL's columns with white space between them (`.tsv`, `.conll`); questions of SQuAD (`.json`). For fill-mask,
+the middle word of each text is hidden, or its middle character where it is one word.
+
+Printed are, for each file, how many answers are equal, the largest difference of scores, and each answer that differs.
+The exit code is 0 even then: what differs is for a person to read.
+
+Pipelines run on PyTorch in float32, a text at a time. Entities are put together by the first piece of a word
+(`aggregation_strategy="first"`), answers to questions are not widened to whole words (`align_to_words=False`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import transformers
+
+import tfxl
+from tfxl.example import Prediction
+from tfxl.readers.conll import Conll
+from tfxl.readers.squad import Squad
+
+SCORE = "score"
+
+
+class Question(NamedTuple):
+    """What both are asked."""
+
+    text: str
+    context: str | None = None
+
+
+class Answers(NamedTuple):
+    """Two answers: what must be equal, and the scores beside it."""
+
+    said: Any
+    scores: list[float]
+
+
+class Comparison(NamedTuple):
+    """How a pipeline is called, and how both answers are read.
+
+    Attributes:
+        theirs: From the pipeline and a question.
+        ours: From our answer and a question.
+        options: Of the pipeline.
+    """
+
+    theirs: Callable[[Any, Question], Answers]
+    ours: Callable[[Prediction, Question], Answers]
+    options: dict[str, Any]
+
+
+# Texts
+
+
+def questions(path: Path, tokenizer: Any, task: str) -> Iterator[Question]:
+    """Yields what a file holds, in its order."""
+    if task == "question-answering":
+        yield from (Question(each.text.strip(), each.second_text) for each in Squad().read(path))
+        return
+    if path.suffix in (".tsv", ".conll"):
+        texts: Iterator[str] = (" ".join(each.words or ()) for each in Conll().read(path))
+    elif path.suffix == ".jsonl":
+        texts = (json.loads(line)["text"] for line in path.open(encoding="utf-8"))
+    else:
+        texts = (line.strip() for line in path.open(encoding="utf-8"))
+    for text in filter(None, texts):
+        yield Question(hidden(text, tokenizer.mask_token) if task == "fill-mask" else text)
+
+
+def hidden(text: str, mask: str) -> str:
+    """Returns a text with the mask token instead of its middle word, or character where there is one word only."""
+    parts, glue = (text.split(), " ") if len(text.split()) > 1 else (list(text), "")
+    parts[len(parts) // 2] = mask
+    return glue.join(parts)
+
+
+# Tasks
+
+
+def label_of_pipeline(pipeline: Any, question: Question) -> Answers:
+    found = pipeline(question.text)
+    return Answers(found[0]["label"], [each[SCORE] for each in sorted(found, key=lambda each: each["label"])])
+
+
+def label_of_ours(prediction: Prediction, question: Question) -> Answers:
+    return Answers(prediction.label, [score for _, score in sorted(prediction.scores.items())])
+
+
+def entities_of_pipeline(pipeline: Any, question: Question) -> Answers:
+    found = pipeline(question.text)
+    places = [(each["entity_group"], question.text[each["start"] : each["end"]], each["start"]) for each in found]
+    return Answers(places, [float(each[SCORE]) for each in found])
+
+
+def entities_of_ours(prediction: Prediction, question: Question) -> Answers:
+    return Answers([(each.label, each.text, each.start) for each in prediction.spans], scores(prediction))
+
+
+def answer_of_pipeline(pipeline: Any, question: Question) -> Answers:
+    found = pipeline(question=question.text, context=question.context)
+    return Answers((found["answer"], found["start"]), [])
+
+
+def answer_of_ours(prediction: Prediction, question: Question) -> Answers:
+    best = prediction.spans[0]
+    return Answers((best.text, best.start), [])  # scores are of other kinds: a window's, and all the answers'
+
+
+def fills_of_pipeline(pipeline: Any, question: Question) -> Answers:
+    found = pipeline(question.text)
+    return Answers([(each["token_str"], each["sequence"]) for each in found], [each[SCORE] for each in found])
+
+
+def scores(prediction: Prediction) -> list[float]:
+    return [each.score for each in prediction.spans]
+
+
+LABELS = Comparison(label_of_pipeline, label_of_ours, {"top_k": None})
+ENTITIES = Comparison(entities_of_pipeline, entities_of_ours, {"aggregation_strategy": "first"})
+ANSWERS = Comparison(answer_of_pipeline, answer_of_ours, {"align_to_words": False})
+COMPARISONS = {"text-classification": LABELS, "token-classification": ENTITIES, "question-answering": ANSWERS}
+
+
+def limits(task: str, told: Any) -> dict[str, Any]:
+    """Returns the options that make a pipeline read as long texts, and as long answers, as the model."""
+    if task == "question-answering":
+        return {
+            "max_seq_len": told.max_length,
+            "doc_stride": told.stride,
+            "max_answer_len": told.max_answer_length,
+        }
+    return {"truncation": True, "max_length": told.max_length} if task == "text-classification" else {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=COMPARISONS)
+    parser.add_argument("original", help="a folder of transformers")
+    parser.add_argument("model", help="a saved model of tfxl, adopted from it")
+    parser.add_argument("files", nargs="+", help="paths or patterns")
+    parser.add_argument("--rows", type=int, default=25, help="of each file")
+    arguments = parser.parse_args()
+    model, comparison = tfxl.load(arguments.model), COMPARISONS[arguments.task]
+    options = {**comparison.options, **limits(arguments.task, model.task.settings)}
+    pipeline = transformers.pipeline(arguments.task, model=arguments.original, framework="pt", **options)
+    total, equal = 0, 0
+    for path in sorted(itertools.chain.from_iterable(map(glob.glob, arguments.files))):
+        rows = list(itertools.islice(questions(Path(path), pipeline.tokenizer, arguments.task), arguments.rows))
+        same = compare(pipeline, model, comparison, rows, name=Path(path).name)
+        total, equal = total + len(rows), equal + same
+    print(f"\nall files: {equal} of {total} answers equal")
+
+
+def compare(pipeline: Any, model: tfxl.Model, comparison: Comparison, rows: list[Question], *, name: str) -> int:
+    """Compares the answers to the rows of a file, prints what differs, and returns how many are equal."""
+    contexts = [row.context or "" for row in rows] if rows and rows[0].context is not None else None
+    predictions = model.predict([row.text for row in rows], contexts)
+    equal, largest = 0, 0.0
+    for row, prediction in zip(rows, predictions, strict=True):
+        theirs, ours = comparison.theirs(pipeline, row), comparison.ours(prediction, row)
+        if theirs.said == ours.said:
+            equal += 1
+            largest = max([largest, *(abs(a - b) for a, b in zip(theirs.scores, ours.scores, strict=True))])
+        else:
+            print(f"  {name}: {row.text!r}\n    pipeline {theirs.said}\n    tfxl     {ours.said}")
+    print(f"{name}: {equal} of {len(rows)} equal, scores differ by up to {largest:.1e}", flush=True)
+    return equal
+
+
+if __name__ == "__main__":
+    main()
