@@ -24,6 +24,7 @@ from tfxl.pretrained.families import FAMILIES, Family, some
 from tfxl.pretrained.network import load
 from tfxl.pretrained.source import open_checkpoint
 from tfxl.tasks import Task
+from tfxl.text import units
 from tfxl.text.tokenizer import from_files
 
 LONGEST = 512
@@ -80,6 +81,9 @@ class Huggingface(Format):
         """Read: tokens that are read at once; 0 for as many as the encoder has positions, at most 512."""
         num_choices: int = Field(default=2, ge=2)
         """Read: how many choices a text has, for …ForMultipleChoice."""
+        words: units.Rule = "unicode"
+        """Read: what has a tag of its own, for …ForTokenClassification. With `spaces` a model answers as transformers'
+        pipelines do with SentencePiece, which take a stretch without spaces for one word, in Chinese too."""
         family: Literal["auto", "bert", "xlm-roberta", "roberta", "camembert", "electra", "distilbert"] = "auto"
         """Write: the family whose classes are to load the folder; by default the one whose head is the model's."""
 
@@ -146,7 +150,8 @@ class Huggingface(Format):
             if found.kind == SEQUENCE:
                 spec = _questions.sequence_task(values, names, second_text=told.second_text)
             else:
-                spec, head = {"kind": "token_classification", "labels": list(names)}, {"kind": "token", **dropout}
+                spec = {"kind": "token_classification", "labels": list(names), "words": told.words}
+                head = {"kind": "token", **dropout}
         elif found.kind == SPAN:
             spec, head = {"kind": "question_answering"}, {"kind": "span"}
         else:

@@ -1,0 +1,96 @@
+"""Answers are those of transformers' own pipelines over what was written for them."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import transformers
+
+from tests.formats.test_huggingface import portable
+from tfxl.example import Prediction
+from tfxl.formats import Portable
+from tfxl.formats.huggingface import Huggingface
+from tfxl.serving.answer import Answerer, predict
+
+pytestmark = pytest.mark.torch
+
+TEXTS = [
+    "Das Zimmer in München war sauber, aber laut.",
+    "这家酒店 很吵 。",
+    "كانت الغرفة نظيفة جداً في القاهرة",
+    "कमरा साफ़ था और खाना अच्छा",
+    "ห้องสะอาด มาก",
+    "👍🏽 très  bien, e\u0301te\u0301 !",
+    "x",
+]
+
+
+def asked(answerer: Answerer, **texts: list[str]) -> list[Prediction]:
+    return predict(answerer.text, answerer.parts.task, texts)
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Any:
+    """Returns a random model of a task, ready to answer, and the pipeline over what is written of it."""
+    pytest.importorskip("torch", reason="compares with PyTorch's pipelines")
+
+    def make(task: dict[str, Any], head: Any, pipeline: str, **options: Any) -> tuple[Answerer, Any]:
+        model: Portable = portable(task, head)
+        random = np.random.default_rng(3)
+        kernel = model.model.get_layer("head").logits.kernel
+        kernel.assign(random.normal(size=kernel.shape))  # so that not all answers are alike
+        folder = str(Huggingface().write(model, tmp_path / "written"))
+        answerer = Answerer(model.model, model.task, model.tokenizer)
+        return answerer, transformers.pipeline(pipeline, model=folder, framework="pt", **options)
+
+    return make
+
+
+def test_labels(both: Any) -> None:
+    head = {"kind": "pooled", "pooling": "first", "transform": "tanh"}
+    answerer, pipeline = both(
+        {"kind": "classification", "labels": ["a", "b", "c"]}, head, "text-classification", top_k=None
+    )
+    answers = asked(answerer, text=TEXTS)
+    assert len({round(answer.scores["a"], 3) for answer in answers}) > 3
+    for text, ours in zip(TEXTS, answers, strict=True):
+        theirs = {each["label"]: each["score"] for each in pipeline([text])[0]}
+        assert ours.label == max(theirs, key=lambda label: theirs[label])
+        assert ours.scores == pytest.approx(theirs, abs=1e-5)
+
+
+def test_entities_of_words_between_spaces(both: Any) -> None:
+    task = {"kind": "token_classification", "labels": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], "words": "spaces"}
+    answerer, pipeline = both(task, "token", "token-classification", aggregation_strategy="first")
+    answers, found = asked(answerer, text=TEXTS), 0
+    unknown = pipeline.tokenizer.unk_token_id
+    for text, ours in zip(TEXTS, answers, strict=True):
+        if unknown in pipeline.tokenizer(text)["input_ids"]:
+            continue  # to the pipeline each unknown piece is a word
+        theirs = pipeline(text)
+        # The pipeline counts the space before a word as a part of it.
+        starts = [each["end"] - len(text[each["start"] : each["end"]].lstrip()) for each in theirs]
+        places = [(each["entity_group"], start, each["end"]) for each, start in zip(theirs, starts, strict=True)]
+        assert [(each.label, each.start, each.end) for each in ours.spans] == places
+        assert [each.score for each in ours.spans] == pytest.approx([each["score"] for each in theirs], abs=1e-5)
+        assert all(text[each.start : each.end] == each.text for each in ours.spans)
+        found += len(places)
+    assert found > 3
+
+
+def test_answers_to_questions(both: Any) -> None:
+    told = {"kind": "question_answering", "max_length": 256}
+    limits = {"max_seq_len": 256, "doc_stride": 64, "max_answer_len": 30, "align_to_words": False}
+    answerer, pipeline = both(told, "span", "question-answering", **limits)
+    questions = [*TEXTS[1:], TEXTS[0]]
+    answers = asked(answerer, text=questions, second_text=TEXTS)
+    for question, context, ours in zip(questions, TEXTS, answers, strict=True):
+        if unicodedata.normalize("NFC", context) != context:
+            continue  # the pipeline cuts a letter from its marks
+        theirs = pipeline(question=question, context=context)
+        answer = theirs["answer"].strip()  # a piece has the space before it, but no answer of ours has
+        assert (ours.spans[0].text, ours.spans[0].end) == (answer, theirs["start"] + len(theirs["answer"].rstrip()))
