@@ -11,8 +11,9 @@ the middle word of each text is hidden, or its middle character where it is one 
 Printed are, for each file, how many answers are equal, the largest difference of scores, and each answer that differs.
 The exit code is 0 even then: what differs is for a person to read.
 
-Pipelines run on PyTorch in float32, a text at a time. Entities are put together by the first piece of a word
-(`aggregation_strategy="first"`), answers to questions are not widened to whole words (`align_to_words=False`).
+Pipelines run on PyTorch in float32, a text at a time; the space that they count to the piece after it is left out.
+Entities are put together by the first piece of a word (`aggregation_strategy="first"`), answers to questions are not
+widened to whole words (`align_to_words=False`).
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Comparison(NamedTuple):
 def questions(path: Path, tokenizer: Any, task: str) -> Iterator[Question]:
     """Yields what a file holds, in its order."""
     if task == "question-answering":
-        yield from (Question(each.text.strip(), each.second_text) for each in Squad().read(path))
+        yield from (Question(each.text.lstrip(), each.second_text) for each in Squad().read(path))
         return
     if path.suffix in (".tsv", ".conll"):
         texts: Iterator[str] = (" ".join(each.words or ()) for each in Conll().read(path))
@@ -92,7 +93,7 @@ def hidden(text: str, mask: str) -> str:
 
 
 def label_of_pipeline(pipeline: Any, question: Question) -> Answers:
-    found = pipeline(question.text)
+    found = pipeline([question.text])[0]
     return Answers(found[0]["label"], [each[SCORE] for each in sorted(found, key=lambda each: each["label"])])
 
 
@@ -102,7 +103,7 @@ def label_of_ours(prediction: Prediction, question: Question) -> Answers:
 
 def entities_of_pipeline(pipeline: Any, question: Question) -> Answers:
     found = pipeline(question.text)
-    places = [(each["entity_group"], question.text[each["start"] : each["end"]], each["start"]) for each in found]
+    places = [(each["entity_group"], *without_space(question.text, each["start"], each["end"])) for each in found]
     return Answers(places, [float(each[SCORE]) for each in found])
 
 
@@ -112,7 +113,7 @@ def entities_of_ours(prediction: Prediction, question: Question) -> Answers:
 
 def answer_of_pipeline(pipeline: Any, question: Question) -> Answers:
     found = pipeline(question=question.text, context=question.context)
-    return Answers((found["answer"], found["start"]), [])
+    return Answers(without_space(question.context or "", found["start"], found["end"]), [])
 
 
 def answer_of_ours(prediction: Prediction, question: Question) -> Answers:
@@ -123,6 +124,12 @@ def answer_of_ours(prediction: Prediction, question: Question) -> Answers:
 def fills_of_pipeline(pipeline: Any, question: Question) -> Answers:
     found = pipeline(question.text)
     return Answers([(each["token_str"], each["sequence"]) for each in found], [each[SCORE] for each in found])
+
+
+def without_space(text: str, start: int, end: int) -> tuple[str, int]:
+    """Returns a part of a text and its start: to a pipeline, the space before a SentencePiece belongs to it."""
+    part = text[start:end].lstrip()
+    return part, end - len(part)
 
 
 def scores(prediction: Prediction) -> list[float]:
