@@ -103,3 +103,13 @@ def test_labels_that_belong_to_no_task_are_refused():
         assert message in error.value.got
     with pytest.raises(DataError, match="mode"):
         task.gold(replace(EITHER[0], label={"mood": "mode"}))
+
+
+def test_each_head_starts_from_what_its_task_observed(encoder):
+    many = {"kind": "multilabel", "labels": ["anger", "joy"]}
+    task = Joint(tasks={"many": many, "mood": MOOD}, max_length=24)
+    for labels in ([], ["joy"], ["joy"]):
+        task.observe(Example("x", label={"many": labels}))
+    model = task.model(encoder.build())
+    np.testing.assert_allclose(model.get_layer("many_head").logits.bias, np.log([1 / 4, 3 / 2]), rtol=1e-6)
+    assert not model.get_layer("mood_head").logits.bias.numpy().any()

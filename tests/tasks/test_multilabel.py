@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfxl import registry
+from tfxl.encoders.tiny import Tiny
 from tfxl.errors import DataError, RecipeError
 from tfxl.example import Example, Prediction
 from tfxl.tasks.multilabel import HEAVIEST, Multilabel, MultilabelLoss, best_threshold
@@ -145,3 +146,13 @@ def test_what_is_no_label_is_refused_with_its_place(label):
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(RecipeError):
         Multilabel(**wrong)
+
+
+def test_a_new_head_starts_from_how_often_each_label_is_there():
+    task = Multilabel(labels=LABELS)
+    fresh = task.model(Tiny().build()).get_layer("head").logits
+    assert task.prior is None and not fresh.bias.numpy().any()
+    for row in [example("joy")] * 6 + [example("joy", "anger")] + [example()] * 3:
+        task.observe(row)
+    started = task.model(Tiny().build()).get_layer("head").logits
+    np.testing.assert_allclose(started.bias, np.log([2 / 10, 8 / 4, 1 / 11]), rtol=1e-6)

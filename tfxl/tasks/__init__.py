@@ -79,6 +79,15 @@ class Task(Part):
     def units(self) -> int:
         """The number of logits; 0 where the head decides."""
 
+    @property
+    def prior(self) -> np.ndarray | None:
+        """`[units]` float32, the logits of an answer that knows only how often each label was observed.
+
+        A new head starts with them as its bias (Lin et al. 2017, section 4.1): with many rare labels, training would
+        otherwise first spend hundreds of steps on learning that they are rare. None where nothing was observed.
+        """
+        return None
+
     def observe(self, example: Example) -> None:
         """Looks at each training example once before training starts, for tasks that count something (class weights).
 
@@ -210,8 +219,16 @@ class Task(Part):
         # Functional model
         inputs = {name: encoder.input[name] for name in INPUTS}
         logits = layer(encoder.output, inputs["attention_mask"])
+        start(layer, self.prior)
         # Config
         return keras.Model(inputs=inputs, outputs=logits, name=self.kind)
+
+
+def start(layer: keras.layers.Layer, prior: np.ndarray | None) -> None:
+    """Gives the logits of a head that was just made their prior as bias; a head without such a layer stays as it is."""
+    logits = getattr(layer, "logits", None)
+    if prior is not None and logits is not None and logits.bias is not None:
+        logits.bias.assign(prior)
 
 
 def _bytes(text: str | tuple[str, ...] | None) -> Any:

@@ -18,7 +18,7 @@ from tfxl.example import Example, Prediction
 from tfxl.heads import Head
 from tfxl.settings import Settings as Table
 from tfxl.settings import validate
-from tfxl.tasks import Task, Tensors
+from tfxl.tasks import Task, Tensors, start
 
 if TYPE_CHECKING:
     from tfxl.text.tokenizer import Tokenizer
@@ -268,6 +268,8 @@ class Joint(Task):
         # Functional model
         inputs = {name: encoder.input[name] for name in INPUTS}
         logits = {name: layer(encoder.output, inputs["attention_mask"]) for name, layer in layers.items()}
+        for name, layer in layers.items():
+            start(layer, self._parts[name].prior)
         # Config
         return keras.Model(inputs=inputs, outputs=logits, name=self.kind)
 

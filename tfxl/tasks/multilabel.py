@@ -72,8 +72,15 @@ class Multilabel(LabelTask):
         told = self.settings.thresholds
         return np.array([told.get(label, self.settings.threshold) for label in self.settings.labels], np.float32)
 
+    @property
+    def prior(self) -> np.ndarray | None:
+        """The log-odds of each label, one row more counted with it and one without."""
+        if not self._rows:
+            return None
+        return np.log((self._positives + 1) / (self._rows - self._positives + 1)).astype(np.float32)
+
     def observe(self, example: Example) -> None:
-        """Counts the rows of each label, for balanced weights."""
+        """Counts the rows of each label, for the prior and for balanced weights."""
         self._positives += self._hot(example).astype(np.int64)
         self._rows += 1
 
