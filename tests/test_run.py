@@ -131,6 +131,34 @@ def test_training_goes_on_from_a_saved_model(trained, recipe, tmp_path):
     assert model.predict(["good and clean room"])[0].label in model.labels
 
 
+def test_training_goes_on_from_a_saved_model_and_its_head(trained, recipe, tmp_path):
+    before = shutil.copytree(trained.folder, tmp_path / "before" / "1")
+    start = [f'start="{before}"', f'output="{tmp_path}"', "export.warmup=false", "evaluation.before=false"]
+    texts = ["good and clean room", "房间又脏又差", ""]
+    same = run.train(recipe, *start, "training.epochs=0")
+    assert [each.scores for each in same.predict(texts)] == [each.scores for each in trained.predict(texts)]
+    assert same.manifest.head == trained.manifest.head
+    further = run.train(recipe, *start, "training.epochs=1")
+    assert [each.scores for each in further.predict(texts)] != [each.scores for each in trained.predict(texts)]
+    shutil.rmtree(before)
+    assert run.evaluate(further.folder).by("language"), "the model that it started from is not needed any more"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ('task.labels=["positive", "negative"]', "labels"),
+        ('task.kind="multilabel"', "multilabel"),
+        ('head={pooling="max"}', "head"),
+        ('start="nowhere"', "nowhere"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(trained, recipe, tmp_path, override, message):
+    with pytest.raises((RecipeError, ModelError), match=message):
+        run.train(recipe, f'start="{trained.folder}"', f'output="{tmp_path}/out"', override)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("override", "error"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tfxl.heads import Head
 from tfxl.readers import Reader, expand
 from tfxl.samplers import Sampler
 from tfxl.serving import export as exporting
+from tfxl.serving import manifest, model
 from tfxl.settings import Settings, validate
 from tfxl.tasks import Task
 from tfxl.training import fit as fitting
@@ -66,7 +67,11 @@ class Run(Settings):
     seed: int = Field(default=42, ge=0)
     output: str = "saved_models"
     data: DataSettings
-    encoder: dict[str, Any]
+    start: str = ""
+    """A saved model that training goes on from: its encoder, vocabulary and head, instead of `encoder` and `head`. The
+    task must have its labels. To start from its encoder alone, name it in `encoder.weights`."""
+    encoder: dict[str, Any] = Field(default_factory=dict)
+    """Needed unless `start` is set."""
     task: dict[str, Any]
     head: dict[str, Any] | None = None
     """The head; without `kind` it is the task's usual one."""
@@ -87,6 +92,8 @@ class Parts:
     head: Head
     task: Task
     tuner: Tuner
+    start: Path | None = None
+    """The version of a saved model that gives the head its weights."""
 
 
 def resolve(recipe: str | Path, *overrides: str) -> Run:
@@ -117,15 +124,48 @@ def assemble(run: Run) -> Parts:
     for code in (*run.data.languages, *run.data.validation_languages, *run.data.test_languages):
         languages.find(code)
     task = registry.build("tasks", run.task)
+    encoder = {"kind": "bert", "weights": run.start} if run.start else run.encoder
+    if not encoder:
+        raise RecipeError(
+            "no section encoder", expected="an encoder, or start", fix='Add [encoder] with kind = "bert".'
+        )
     return Parts(
         reader=registry.build("readers", run.data.reader),
         cleaners=make_cleaners(run),
         sampler=registry.build("samplers", run.data.sampler),
-        encoder=registry.build("encoders", run.encoder),
+        encoder=registry.build("encoders", encoder),
         head=registry.build("heads", {"kind": task.default_head, **(run.head or {})}),
         task=task,
         tuner=registry.build("tuners", run.tuner),
     )
+
+
+def started(run: Run, parts: Parts) -> Parts:
+    """Returns the parts of a run with the head of the saved model that it starts from; themselves without one.
+
+    Raises:
+        ModelError: There is no such model.
+        RecipeError: Its head gives other logits than those that the task asks for.
+    """
+    if not run.start:
+        return parts
+    start, task = model.find(run.start), parts.task
+    saved = manifest.read(start)
+    asked, there = (each.get("labels", ()) for each in (run.task, saved.task))
+    if (task.kind, list(asked)) != (saved.task["kind"], list(there)):
+        raise RecipeError(
+            f"start = {run.start!r}, a model of {saved.task['kind']}, labels {list(there)}; the recipe's task is "
+            f"{task.kind}, labels {list(asked)}",
+            expected="the same task with the same labels in the same order",
+            fix=f'Change task.labels, or start from its encoder alone: encoder.weights = "{run.start}".',
+        )
+    if run.head not in (None, {}, saved.head):
+        raise RecipeError(
+            f"start = {run.start!r}, whose head is {saved.head}, and head = {run.head}",
+            expected="one head",
+            fix="Leave head out, or start from its encoder alone with encoder.weights.",
+        )
+    return replace(parts, head=registry.build("heads", saved.head), start=start)
 
 
 def make_cleaners(run: Run) -> tuple[Cleaner, ...]:

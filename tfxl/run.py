@@ -19,7 +19,7 @@ from tfxl.evaluation import compare as comparing
 from tfxl.evaluation.record import Evaluation
 from tfxl.example import Example
 from tfxl.progress import SILENT, Progress
-from tfxl.recipe import Parts, Run, assemble, check_files, resolve
+from tfxl.recipe import Parts, Run, assemble, check_files, resolve, started
 from tfxl.scoring import REPORTS, TRAINING, score, show, training_folder, write_report
 from tfxl.serving import export as exporting
 from tfxl.serving import manifest
@@ -91,7 +91,7 @@ def learn(run: Run, *, progress: Progress = SILENT) -> Learnt:
     Raises:
         TfxlError: As `train`.
     """
-    parts = assemble(run)
+    parts = started(run, assemble(run))
     check_files(run, parts)
     check_writable(training_folder(run))
     fitting.check_early_stopping(run.training, validates=bool(run.data.validation))
@@ -258,7 +258,10 @@ def copy_weights(model: keras.Model, copy: keras.Model) -> None:
 def build_model(parts: Parts) -> keras.Model:
     """Returns the Keras model that is trained: encoder, what the tuner adds, and head."""
     encoder = parts.tuner.adapt(parts.encoder.build())
-    return parts.tuner.wrap(parts.task.model(encoder, parts.head))
+    model = parts.task.model(encoder, parts.head)
+    if parts.start is not None:
+        load(parts.start).give_head(model)
+    return parts.tuner.wrap(model)
 
 
 def publish(run: Run, parts: Parts, answerer: Answerer, files: Mapping[str, bytes], *, progress: Progress) -> Path:

@@ -83,7 +83,7 @@ def check(recipe: Recipe, overrides: Overrides = None) -> None:
     from tfxl import run
 
     resolved = run.resolve(recipe, *overrides or [])
-    files = run.check_files(resolved, run.assemble(resolved))
+    files = run.check_files(resolved, run.started(resolved, run.assemble(resolved)))
     terminal.write(tomli_w.dumps(resolved.as_toml()).rstrip("\n"))
     terminal.progress().say(f"{recipe}: every part and setting is right, and all {len(files)} data files are there")
 

@@ -17,6 +17,7 @@ from tfxl.backend import keras, tf
 from tfxl.encoders import INPUTS
 from tfxl.errors import ModelError
 from tfxl.example import Prediction
+from tfxl.pretrained.families import is_of_encoder
 from tfxl.progress import SILENT, Progress
 from tfxl.serving import answer, manifest, publish, warmup, zero_shot
 from tfxl.serving.export import ENCODER, PARITY, RUN, Contents
@@ -154,9 +155,19 @@ class Model:
         with tf.variable_creator_scope(_zeros):
             model = self.task.model(network(read_json(self._encoder_files, "config.json")), head)
         saved = zip(self.manifest.variables, self._saved.model_variables, strict=True)
-        _assign(model, [(entry.name, variable) for entry, variable in saved], where=self.folder)
+        _assign(model.variables, [(entry.name, variable) for entry, variable in saved], where=self.folder)
         # Models of earlier versions have no such attribute.
         return Rebuilt(model, self.task.with_resources(getattr(self._saved, "resources", {})), self.tokenizer)
+
+    def give_head(self, model: keras.Model) -> None:
+        """Gives the head of another model, which was built for the same task, the saved weights.
+
+        Raises:
+            ModelError: The heads differ.
+        """
+        saved = zip(self.manifest.variables, self._saved.model_variables, strict=True)
+        mine = [(entry.name, variable) for entry, variable in saved if not is_of_encoder(entry.name)]
+        _assign([each for each in model.variables if not is_of_encoder(each.name)], mine, where=self.folder)
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
@@ -241,8 +252,8 @@ def _zeros(next_creator: Any, **arguments: Any) -> Any:
     return next_creator(**arguments)
 
 
-def _assign(model: keras.Model, saved: Sequence[tuple[str, Any]], *, where: Path) -> None:
-    """Gives a model's variables the saved values, by name; variables of one name are taken in order.
+def _assign(variables: Sequence[tf.Variable], saved: Sequence[tuple[str, Any]], *, where: Path) -> None:
+    """Gives variables the saved values, by name; variables of one name are taken in order.
 
     A frozen layer changes the order of a Keras model's variables, so the order alone tells too little.
     """
@@ -250,7 +261,7 @@ def _assign(model: keras.Model, saved: Sequence[tuple[str, Any]], *, where: Path
     for name, value in saved:
         waiting[_plain(name), tuple(value.shape)].append(value)
     pairs = []
-    for variable in model.variables:
+    for variable in variables:
         values = waiting.get((_plain(variable.name), tuple(variable.shape)))
         if not values:
             raise _misfit(where, f"nothing was saved for {variable.name} {tuple(variable.shape)}")
