@@ -18,7 +18,7 @@ from tfxl.formats import Portable
 from tfxl.formats._heads import CHOICE, ENCODER, HEADS, SEQUENCE, SPAN, TOKEN
 from tfxl.formats.huggingface import Huggingface
 from tfxl.pretrained.families import FAMILIES
-from tfxl.text.tokenizer import read_json
+from tfxl.text.tokenizer import from_files, read_json
 
 EXACT = 1e-5
 LABELS = {"id2label": {0: "O", 1: "B-PER", 2: "I-PER"}}
@@ -121,6 +121,17 @@ def test_a_trained_model_goes_out_with_its_tokenizer(tmp_path: Path, vocabulary:
         difference = theirs(**encoded).logits.numpy() - model.model({name: batch[name] for name in rows(1)}).numpy()
     assert np.abs(difference).max() < EXACT
     assert b"transformers" in (written / "README.md").read_bytes()
+
+
+def test_a_tokenizer_that_transformers_saved_again_reads_text(tmp_path: Path) -> None:
+    model = portable({"kind": "token_classification", "labels": ["a", "b"]}, "token")
+    written = Huggingface().write(model, tmp_path / "out")
+    transformers.AutoTokenizer.from_pretrained(written).save_pretrained(tmp_path / "again")
+    again = from_files({path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()})
+    texts = [*TEXTS, "  das   Zimmer  war gut  ", "这家\u3000\u3000酒店"]
+    assert again.in_graph
+    ids = [each.encode(texts, max_length=64)["input_ids"].numpy().tolist() for each in (model.tokenizer, again)]
+    assert ids[0] == ids[1] == transformers.AutoTokenizer.from_pretrained(written)(texts, padding=True)["input_ids"]
 
 
 @pytest.mark.torch

@@ -101,8 +101,9 @@ def test_what_no_op_can_do_has_a_reason(change: dict[str, Any], reason: str) -> 
     assert reason in published.obstacle(written(**change), {})
 
 
-def test_nothing_is_in_the_way_of_the_usual_files() -> None:
-    space = normalizers.Replace(tokenizers.Regex(" {2,}"), " ")
+@pytest.mark.parametrize("content", [" ", "▁"])
+def test_nothing_is_in_the_way_of_the_usual_files(content: str) -> None:
+    space = normalizers.Replace(tokenizers.Regex(" {2,}"), content)
     before = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     model = models.Unigram([("a", 0.0)], 0)
     assert published.obstacle(written(), {}) == ""
