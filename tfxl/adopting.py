@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +12,10 @@ import numpy as np
 import tomli_w
 from pydantic import Field
 
-from tfxl import recipes, registry, settings
+from tfxl import memory, recipes, registry, settings, trimming
 from tfxl.backend import tf
 from tfxl.encoders import INPUTS
-from tfxl.errors import ModelError
+from tfxl.errors import ModelError, RecipeError
 from tfxl.example import UNKNOWN_LANGUAGE
 from tfxl.formats import Portable
 from tfxl.formats.huggingface import CLASSES
@@ -30,7 +29,9 @@ from tfxl.progress import SILENT, Progress
 from tfxl.serving import export as exporting
 from tfxl.serving.answer import Answerer
 from tfxl.serving.export import Contents
-from tfxl.serving.model import Model, load
+from tfxl.serving.model import Model, Rebuilt, load
+from tfxl.text.parity import Parity
+from tfxl.text.vocabulary import Rules
 
 CERTIFICATE = "certificate.json"
 """The file in a saved model's assets.extra."""
@@ -47,7 +48,7 @@ TEXTS: Mapping[str, str] = {
 class Export(exporting.Settings):
     """What is exported. An adopted model reads longer texts than most that are trained: fewer at once are tried out."""
 
-    warmup_batch_sizes: tuple[int, ...] = Field(default=(1, 8), min_length=1)
+    warmup_batch_sizes: tuple[int, ...] = Field(default=(1, 4), min_length=1)
 
 
 class Settings(settings.Settings):
@@ -61,7 +62,14 @@ class Settings(settings.Settings):
     read: dict[str, Any] = Field(default_factory=dict)
     """Settings of the format, such as `read.second_text=true` or `read.labels=["bad", "good"]`."""
     languages: tuple[str, ...] = (UNKNOWN_LANGUAGE,)
-    """The languages that the recipe of the saved model names, for `tfxl evaluate`."""
+    """The languages of `texts`; the recipe of the saved model names them, for `tfxl evaluate`."""
+    texts: tuple[str, ...] = ()
+    """Files such as `reviews/{language}.csv`: the vocabulary is trimmed to the pieces that they use and `keep` adds.
+    None leaves it whole. Never the texts that the model is scored on."""
+    reader: str | dict[str, Any] = "jsonl"
+    """The reader of `texts`."""
+    keep: Rules = Field(default_factory=Rules)
+    """What is kept beside the pieces of `texts`; see `tfxl show trim`."""
     export: Export = Field(default_factory=Export)
 
 
@@ -82,6 +90,8 @@ class Certificate:
         other_ids: The scripts whose texts transformers' tokenizer cuts otherwise; None where it cannot be loaded.
         reads_text: Whether the SavedModel reads raw text; else it reads tokens only, and `remarks` say why.
         remarks: What a person should know, each a sentence.
+        trimmed: What was cut of the vocabulary after the comparison, and on how many texts whole and trimmed model then
+            answered alike to the last bit; None where it is whole.
     """
 
     source: str
@@ -96,6 +106,7 @@ class Certificate:
     other_ids: tuple[str, ...] | None
     reads_text: bool
     remarks: tuple[str, ...]
+    trimmed: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Returns the certificate as plain values."""
@@ -123,8 +134,10 @@ class Certificate:
 def adopt(source: str, *overrides: str, progress: Progress = SILENT) -> Model:
     """Makes a published checkpoint a saved model that TensorFlow Serving reads as it is.
 
-    Nothing is trained. The model is compared with transformers' own class on texts in 14 scripts; what was found stands
-    in `assets.extra/certificate.json`.
+    Nothing is trained. The model is compared with transformers' own class on texts in 14 scripts, then its vocabulary
+    is trimmed if `texts` are named; what was found stands in `assets.extra/certificate.json`.
+
+    The weights are in memory once at a time: the original, the Keras model and what was saved follow each other.
 
     Args:
         source: A folder or a Hub name, of transformers or sentence-transformers.
@@ -138,13 +151,40 @@ def adopt(source: str, *overrides: str, progress: Progress = SILENT) -> Model:
         >>> tfxl.adopt("cardiffnlp/twitter-xlm-roberta-base-sentiment").predict(["这家酒店很吵"])
     """
     told = _settings(overrides)
-    folder = _published(*_examined(source, told, progress), told, progress)
-    gc.collect()  # Keras models hold themselves, and the saved one needs the room
+    texts = _texts(told, progress)
+    portable = _read(source, told, progress)
+    # Before the weights are read: it needs memory, and may refuse.
+    tokenizer = None if texts else exporting.check_tokenizer(portable.tokenizer, progress)
+    certificate = _compare(source, portable, progress)
+    certificate.show(progress)
+    if texts:
+        portable, certificate = _trimmed(portable, certificate, texts, told, progress)
+    folder = _published(portable, certificate, tokenizer, told, progress)
+    memory.give_back()
     return load(folder)
 
 
-def _published(portable: Portable, certificate: Certificate, told: Settings, progress: Progress) -> Path:
-    """Exports a model with its certificate; once this returns, nothing holds the weights any more."""
+def _texts(told: Settings, progress: Progress) -> dict[str, list[str]]:
+    return trimming.read_texts(told.texts, told.languages, reader=told.reader, progress=progress) if told.texts else {}
+
+
+def _trimmed(
+    portable: Portable, certificate: Certificate, texts: trimming.Texts, told: Settings, progress: Progress
+) -> tuple[Portable, Certificate]:
+    """Cuts the vocabulary down to what some texts need; the whole model is then gone from memory."""
+    whole = Rebuilt(portable.model, portable.task, portable.tokenizer)
+    trimmed, config, found = trimming.trim_built(
+        whole, portable.config, portable.head, texts=texts, rules=told.keep, progress=progress
+    )
+    memory.release(whole.model.variables)
+    small = replace(portable, build=lambda: trimmed.model, tokenizer=trimmed.tokenizer, config=config)
+    return small, replace(certificate, trimmed=found.as_json())
+
+
+def _published(
+    portable: Portable, certificate: Certificate, tokenizer: Parity | None, told: Settings, progress: Progress
+) -> Path:
+    """Exports a model with its certificate; its weights are gone from memory then."""
     name = safe_name(told.name or portable.name)
     export = told.export.model_copy(update={"tokens_only": told.export.tokens_only or not certificate.reads_text})
     config = json.dumps(dict(portable.config), indent=2).encode()
@@ -153,10 +193,23 @@ def _published(portable: Portable, certificate: Certificate, told: Settings, pro
         head=portable.head.spec(),
         encoder_files={"config.json": config, **portable.tokenizer.files()},
         run_toml=_recipe(portable, name, told, export),
-        files={CERTIFICATE: json.dumps(certificate.as_json(), ensure_ascii=False, indent=1).encode()},
+        files={CERTIFICATE: _as_file(certificate.as_json())}
+        | ({trimming.RECORD: _as_file(certificate.trimmed)} if certificate.trimmed else {}),
     )
     answerer = Answerer(portable.model, portable.task, portable.tokenizer, reads_text=not export.tokens_only)
-    return exporting.export(answerer, Path(told.output) / name, contents=contents, settings=export, progress=progress)
+    return exporting.export(
+        answerer,
+        Path(told.output) / name,
+        contents=contents,
+        settings=export,
+        tokenizer=tokenizer,
+        release=True,
+        progress=progress,
+    )
+
+
+def _as_file(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False, indent=1).encode()
 
 
 def check(source: str, *overrides: str, progress: Progress = SILENT) -> Certificate:
@@ -170,7 +223,9 @@ def check(source: str, *overrides: str, progress: Progress = SILENT) -> Certific
     Raises:
         TfxlError: See `adopt`.
     """
-    return _examined(source, _settings(overrides), progress)[1]
+    certificate = _compare(source, _read(source, _settings(overrides), progress), progress)
+    certificate.show(progress)
+    return certificate
 
 
 def safe_name(name: str) -> str:
@@ -180,19 +235,31 @@ def safe_name(name: str) -> str:
 
 
 def _settings(overrides: Sequence[str]) -> Settings:
-    return settings.validate(Settings, recipes.override({}, overrides), where="")
+    told = settings.validate(Settings, recipes.override({}, overrides), where="")
+    if told.texts and told.languages == (UNKNOWN_LANGUAGE,):
+        raise RecipeError(
+            "texts without languages",
+            expected="the languages of the texts that the vocabulary is trimmed to",
+            fix='Name them, such as --languages de,hi,zh or languages=["de", "hi", "zh"].',
+        )
+    unused = sorted(told.model_fields_set & {"reader", "keep"})
+    if unused and not told.texts:
+        raise RecipeError(
+            f"{' and '.join(unused)} without texts",
+            expected="texts that the vocabulary is trimmed to",
+            fix="Name them, such as --texts 'reviews/{language}.csv', or leave these settings out.",
+        )
+    return told
 
 
-def _examined(source: str, told: Settings, progress: Progress) -> tuple[Portable, Certificate]:
+def _read(source: str, told: Settings, progress: Progress) -> Portable:
     kind = told.format
     if kind == "auto":
         folder = find_folder(source, ["modules.json", "config.json"])
         kind = "sentence_transformers" if (folder / "modules.json").is_file() else "huggingface"
     progress.say(f"reading {source} as {kind}")
     portable: Portable = registry.build("formats", {"kind": kind, **told.read}).read(source)
-    certificate = _compare(source, portable, progress)
-    certificate.show(progress)
-    return portable, certificate
+    return portable
 
 
 def _compare(source: str, portable: Portable, progress: Progress) -> Certificate:
@@ -206,7 +273,10 @@ def _compare(source: str, portable: Portable, progress: Progress) -> Certificate
     architecture = _architecture(values, portable)
     rows = _rows(portable)
     progress.say(f"comparing with {architecture} on {len(rows['input_ids'])} rows")
+    other_ids = _other_ids(folder, portable)
+    memory.give_back()
     theirs = reference.outputs(folder, architecture, rows, token_types=_has_types(values))
+    memory.give_back()
     ours = _outputs(portable, rows)
     hidden = tuple(_difference(mine, other, rows) for mine, other in zip(ours.hidden, theirs.hidden, strict=True))
     logits = hidden[-1] if theirs.logits is None else _of_logits(ours.logits, theirs.logits, rows)
@@ -222,7 +292,7 @@ def _compare(source: str, portable: Portable, progress: Progress) -> Certificate
         rows=len(rows["input_ids"]),
         logits=logits,
         hidden=hidden,
-        other_ids=_other_ids(folder, portable),
+        other_ids=other_ids,
         reads_text=portable.tokenizer.in_graph,
         remarks=(*portable.remarks, *_about_tokens(portable)),
     )

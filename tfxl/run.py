@@ -303,7 +303,7 @@ def evaluate(model: str | Path, *overrides: str, progress: Progress = SILENT) ->
     trained = run.model_copy(update={"data": resolved(saved).data})
     evaluation = score(trained, parts, saved, test, progress=progress)
     show(evaluation, progress)
-    folder = saved.folder.parent / TRAINING / f"evaluation-{saved.folder.name}"
+    folder = _evaluation_folder(saved.folder)
     write_report(run, evaluation, folder)
     progress.say(f"report: {folder / REPORTS[1]}")
     return evaluation
@@ -313,7 +313,8 @@ def compare(first: str | Path, second: str | Path) -> comparing.Comparison:
     """Compares two models on the same rows, per language, with a paired test.
 
     Args:
-        first: A saved model, or the report.json of an evaluation.
+        first: A saved model, or the report.json of an evaluation. A model that was published without an evaluation, as
+            an adopted one, is taken as `evaluate` last measured it.
         second: The same.
 
     Raises:
@@ -323,8 +324,23 @@ def compare(first: str | Path, second: str | Path) -> comparing.Comparison:
 
 
 def _evaluation_of(path: str | Path) -> Evaluation:
+    """The evaluation that a version was published with; one that was never trained has the one made afterwards."""
     path = Path(path)
-    return Evaluation.read(path if path.is_file() else find_model(path) / manifest.EXTRA / REPORTS[0])
+    if path.is_file():
+        return Evaluation.read(path)
+    version = find_model(path)
+    published, later = version / manifest.EXTRA / REPORTS[0], _evaluation_folder(version) / REPORTS[0]
+    if not published.is_file() and not later.is_file():
+        raise ModelError(
+            f"{version} was not measured yet",
+            expected="an evaluation of both models on the same rows",
+            fix=f"Measure it first: tfxl evaluate {version} 'data.test=\"FILE\"'.",
+        )
+    return Evaluation.read(published if published.is_file() else later)
+
+
+def _evaluation_folder(version: Path) -> Path:
+    return version.absolute().parent / TRAINING / f"evaluation-{version.name}"
 
 
 def export(model: str | Path, *overrides: str, progress: Progress = SILENT) -> Path:

@@ -8,13 +8,14 @@ pieces are all kept: their answers must be equal to the last bit.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -24,6 +25,7 @@ from tfxl.backend import keras, tf
 from tfxl.encoders import INPUTS
 from tfxl.encoders.bert import network
 from tfxl.errors import ModelError, RecipeError, WeightsError
+from tfxl.heads import Head
 from tfxl.pretrained.checkpoint import Checkpoint, LazyArrays, shapes_of, write_checkpoint
 from tfxl.pretrained.network import load as load_network
 from tfxl.pretrained.saved_model import find_version
@@ -33,7 +35,7 @@ from tfxl.readers import BadRow, expand
 from tfxl.serving import export as exporting
 from tfxl.serving.answer import Answerer
 from tfxl.serving.export import Contents, export
-from tfxl.serving.model import Model
+from tfxl.serving.model import Model, Rebuilt
 from tfxl.serving.model import load as load_model
 from tfxl.text import vocabulary
 from tfxl.text.tokenizer import Tokenizer, from_files, read_json
@@ -153,8 +155,50 @@ def trim(
         >>> rules = Rules(scripts=("Latn", "Hans"), top=60_000)
         >>> tfxl.trim("offline:multilingual-e5-small", "e5-de-zh", texts={"de": [...], "zh": [...]}, rules=rules)
     """
-    rules = rules or vocabulary.Rules()
     source = _open(weights, output)
+    tokenizer, found = _cut(source, texts, held_out, rules or vocabulary.Rules(), progress)
+    folder = source.write(tokenizer, found, progress)
+    found = dataclasses.replace(found, folder=folder)
+    found.show(progress)
+    progress.say(f"written: {folder}")
+    return found
+
+
+def trim_built(
+    built: Rebuilt,
+    config: Mapping[str, Any],
+    head: Head,
+    *,
+    texts: Texts,
+    rules: vocabulary.Rules | None = None,
+    progress: Progress = SILENT,
+) -> tuple[Rebuilt, dict[str, Any], Trimmed]:
+    """Trims a model in memory; see `trim`.
+
+    Args:
+        built: The model; it stays as it is.
+        config: Its encoder's configuration.
+        head: Its head.
+        texts: See `trim`.
+        rules: See `trim`.
+        progress: See `trim`.
+
+    Returns:
+        The trimmed model, its encoder's configuration, and the record, which names no folder.
+
+    Raises:
+        TfxlError: The proof failed, or nothing can be proved.
+    """
+    source = _Built(built, config, head)
+    tokenizer, found = _cut(source, texts, None, rules or vocabulary.Rules(), progress)
+    found.show(progress)
+    return Rebuilt(source.trimmed, built.task, tokenizer), source.config, found
+
+
+def _cut(
+    source: _Source, texts: Texts, held_out: Texts | None, rules: vocabulary.Rules, progress: Progress
+) -> tuple[Tokenizer, Trimmed]:
+    """Builds the trimmed network beside the whole one and proves it; nothing is written yet."""
     progress.say(f"counting the pieces of {sum(map(len, texts.values()))} texts in {len(texts)} languages")
     counts = vocabulary.count(source.tokenizer, chain.from_iterable(texts.values()))
     kept = vocabulary.kept_ids(source.tokenizer, counts, **rules.model_dump())
@@ -166,12 +210,7 @@ def trim(
     _prove(source, tokenizer, kept, probes)
     removed = (source.rows - len(kept)) * source.width
     before, after = Size(source.tokenizer.size, source.parameters), Size(len(kept), source.parameters - removed)
-    found = Trimmed(Path(), before, after, measured, held_out is not None, len(probes), rules)
-    folder = source.write(tokenizer, found, progress)
-    found = dataclasses.replace(found, folder=folder)
-    found.show(progress)
-    progress.say(f"written: {folder}")
-    return found
+    return tokenizer, Trimmed(Path(), before, after, measured, held_out is not None, len(probes), rules)
 
 
 def trim_with_files(weights: str, *overrides: str, progress: Progress = SILENT) -> Trimmed:
@@ -186,20 +225,39 @@ def trim_with_files(weights: str, *overrides: str, progress: Progress = SILENT) 
         TfxlError: A setting, a file or the weights are wrong, or the proof failed. Nothing is written then.
     """
     chosen = settings.validate(Settings, recipes.override({}, overrides), where="")
-    texts = _read(chosen, "texts", progress)
-    held_out = _read(chosen, "held_out", progress) if chosen.held_out else None
+    read = functools.partial(read_texts, language_codes=chosen.languages, reader=chosen.reader, progress=progress)
+    texts, held_out = read([chosen.texts]), read([chosen.held_out], what="held_out") if chosen.held_out else None
     return trim(weights, chosen.output, texts=texts, held_out=held_out, rules=chosen.keep, progress=progress)
 
 
-def _read(chosen: Settings, what: Literal["texts", "held_out"], progress: Progress) -> dict[str, list[str]]:
-    pattern: str = getattr(chosen, what)
-    reader = registry.build("readers", chosen.reader)
+def read_texts(
+    patterns: Sequence[str],
+    language_codes: Sequence[str],
+    *,
+    reader: str | Mapping[str, Any],
+    what: str = "texts",
+    progress: Progress = SILENT,
+) -> dict[str, list[str]]:
+    """Returns the texts of files, by language.
+
+    Args:
+        patterns: Files, such as `reviews/{language}.csv`.
+        language_codes: The languages of the files.
+        reader: The reader's spec.
+        what: What the texts are called when rows are skipped.
+        progress: Is told of skipped rows.
+
+    Raises:
+        TfxlError: A file is not there, or cannot be read.
+    """
+    built = registry.build("readers", reader)
     found: dict[str, list[str]] = {}
-    for path, language in expand(pattern, chosen.languages, files=reader.reads_files):
-        for example in reader.read(path, language=language):
-            both = (example.text, example.second_text)
-            found.setdefault(example.language, []).extend(text for text in both if text)
-    _tell_skipped(reader.skipped, what, progress)
+    for pattern in patterns:
+        for path, language in expand(pattern, language_codes, files=built.reads_files):
+            for example in built.read(path, language=language):
+                both = (example.text, example.second_text)
+                found.setdefault(example.language, []).extend(text for text in both if text)
+    _tell_skipped(built.skipped, what, progress)
     return found
 
 
@@ -211,7 +269,7 @@ def _tell_skipped(skipped: Sequence[BadRow], what: str, progress: Progress) -> N
 
 
 class _Source(ABC):
-    """What is trimmed: pretrained weights or a saved model.
+    """What is trimmed: pretrained weights, a saved model or one in memory.
 
     After `cut`, `whole` and `trimmed` are the two networks, both over the three named inputs.
     """
@@ -228,12 +286,16 @@ class _Source(ABC):
     def cut(self, tokenizer: Tokenizer, kept: np.ndarray) -> None:
         """Builds both networks."""
 
+
+class _Kept(_Source):
+    """What lies in a folder, and goes to one."""
+
     @abstractmethod
     def write(self, tokenizer: Tokenizer, record: Trimmed, progress: Progress) -> Path:
         """Writes the trimmed model: whole or not at all."""
 
 
-class _Pretrained(_Source):
+class _Pretrained(_Kept):
     error = WeightsError
 
     def __init__(self, weights: str, output: str | Path) -> None:
@@ -265,34 +327,41 @@ class _Pretrained(_Source):
         return write_checkpoint(self.output, dataclasses.replace(self.result, tokenizer_files=files))
 
 
-class _Saved(_Source):
+class _Built(_Source):
+    """A Keras model in memory."""
+
     error = ModelError
 
-    def __init__(self, folder: Path, output: str | Path) -> None:
-        self.model: Model = load_model(folder)
-        self.output = Path(output) if str(output) else folder.parent
-        self.whole, self.task, self.tokenizer = self.model.rebuild()
+    def __init__(self, built: Rebuilt, config: Mapping[str, Any], head: Head) -> None:
+        self.whole, self.task, self.tokenizer = built
+        self.config, self.head = dict(config), head
         self.parameters = sum(int(np.prod(variable.shape)) for variable in self.whole.variables)
         table = next(variable for variable in self.whole.variables if _is_table(variable))
         self.rows, self.width = table.shape
 
     def cut(self, tokenizer: Tokenizer, kept: np.ndarray) -> None:
-        contents = self.model.contents()
-        config = read_json(contents.encoder_files, "config.json")
-        config |= {"vocab_size": len(kept), "pad_token_id": tokenizer.special.pad}
-        files = {"config.json": json.dumps(config, indent=2).encode(), **tokenizer.files()}
-        others = {name: data for name, data in contents.files.items() if name not in OUTDATED}
-        self.contents: Contents = dataclasses.replace(contents, encoder_files=files, files=others)
-        self.trimmed = self.task.model(network(config), registry.build("heads", contents.head))
+        self.config |= {"vocab_size": len(kept), "pad_token_id": tokenizer.special.pad}
+        self.trimmed = self.task.model(network(self.config), self.head)
         for old, new in zip(self.whole.variables, self.trimmed.variables, strict=True):
             new.assign(tf.gather(old, kept) if _is_table(old) else old)
+
+
+class _Saved(_Built, _Kept):
+    def __init__(self, folder: Path, output: str | Path) -> None:
+        self.model: Model = load_model(folder)
+        self.output = Path(output) if str(output) else folder.parent
+        self.contents: Contents = self.model.contents()
+        config = read_json(self.contents.encoder_files, "config.json")
+        super().__init__(self.model.rebuild(), config, registry.build("heads", self.contents.head))
 
     def write(self, tokenizer: Tokenizer, record: Trimmed, progress: Progress) -> Path:
         origin = "/".join(str(part) for part in (self.model.name, self.model.version) if part is not None)
         content = json.dumps({"trimmed_from": origin, **record.as_json()}, ensure_ascii=False, indent=1).encode()
+        others = {name: data for name, data in self.contents.files.items() if name not in OUTDATED}
         contents = dataclasses.replace(
             self.contents,
-            files={**self.contents.files, RECORD: content},
+            encoder_files={"config.json": json.dumps(self.config, indent=2).encode(), **tokenizer.files()},
+            files={**others, RECORD: content},
             run_toml=NOTE.format(origin=origin) + self.contents.run_toml,
         )
         answerer = Answerer(self.trimmed, self.task, tokenizer)
@@ -311,7 +380,7 @@ def _is_table(variable: tf.Variable) -> bool:
     return "/word_embeddings/" in f"/{variable.name}"
 
 
-def _open(weights: str | Path, output: str | Path) -> _Source:
+def _open(weights: str | Path, output: str | Path) -> _Kept:
     folder = Path(weights).expanduser()
     version = find_version(folder) if folder.is_dir() else None
     return _Pretrained(str(weights), output) if version is None else _Saved(version, output)

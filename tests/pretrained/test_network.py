@@ -14,9 +14,10 @@ from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf
 from tests.pretrained.checkpoints import CONFIG, INPUTS, arrays
 from tfxl.backend import keras, tf
 from tfxl.errors import WeightsError
+from tfxl.pretrained import families
 from tfxl.pretrained.checkpoint import LazyArrays, shapes_of
 from tfxl.pretrained.network import load, network
-from tfxl.pretrained.tensors import aligned
+from tfxl.pretrained.tensors import tensor_array
 
 REAL = INPUTS["attention_mask"].astype(bool)
 
@@ -58,20 +59,24 @@ def test_any_length_up_to_the_positions():
         model({name: np.ones((2, 41), np.int32) for name in INPUTS})
 
 
-def test_lazy_arrays_are_read_once_each_and_never_change():
-    kept = {}
+def test_lazy_arrays_are_read_once_each_and_taken_over_without_a_copy():
+    places = {}
 
     def read(name):
-        assert name not in kept
-        kept[name] = aligned(shapes[name])
-        kept[name][...] = source[name]
-        return kept[name]
+        assert name not in places
+        array = tensor_array(shapes[name])
+        array[...] = source[name]
+        places[name] = array.ctypes.data
+        return array
 
     source, shapes = arrays(pooler=False), shapes_of(arrays(pooler=False))
     model = load(CONFIG, LazyArrays(shapes, read))
-    for variable in model.weights:
-        variable.assign_add(tf.ones_like(variable))
-    assert all(np.array_equal(kept[name], source[name]) for name in source)
+    table = next(variable for variable in model.weights if "word_embeddings" in variable.name)
+    table.sparse_read([0])  # from here on a table that is not the variable's own memory would be a copy
+    memory = np.asarray(memoryview(table.read_value_no_copy()))
+    assert memory.ctypes.data == places["embeddings.word_embeddings.weight"]
+    found = families.extract(model)
+    assert all(np.array_equal(found[name], source[name]) for name in source)
 
 
 def test_arrays_of_the_caller_are_copied():
@@ -140,9 +145,9 @@ def test_two_replicas_start_equal_and_stay_equal():
         from tfxl.pretrained import families
         from tfxl.pretrained.checkpoint import LazyArrays, shapes_of
         from tfxl.pretrained.network import load
-        from tfxl.pretrained.tensors import aligned
+        from tfxl.pretrained.tensors import tensor_array
         def read(name):
-            array = aligned(arrays()[name].shape)
+            array = tensor_array(arrays()[name].shape)
             array[...] = arrays()[name]
             return array
         with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():

@@ -20,6 +20,7 @@ from tfxl.serving import export as exporting
 from tfxl.serving import manifest, publish
 from tfxl.serving.answer import Answerer
 from tfxl.serving.export import Contents, Settings, export
+from tfxl.serving.model import load
 from tfxl.text.parity import Kind, Parity
 from tfxl.text.tokenizer import Tokenizer, from_files
 
@@ -129,11 +130,24 @@ def test_a_killed_export_publishes_nothing(tmp_path: Path) -> None:
 def test_a_failed_check_publishes_nothing(
     tmp_path: Path, tiny_answerer: Answerer, tiny_contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = {"label": tf.constant(["negative"] * 18), "scores": tf.zeros([18, 3])}
-    monkeypatch.setattr(tiny_answerer, "layer_by_layer", lambda **texts: wrong)
+    def wrong(_: str, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"label": tf.fill([len(text)], "negative"), "scores": tf.zeros([len(text), 3])}
+
+    monkeypatch.setattr(tiny_answerer, "layer_by_layer", wrong)
     with pytest.raises(ModelError, match="saved model against keras: scores differ by 0"):
         export(tiny_answerer, tmp_path, contents=tiny_contents)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_released_variables_are_gone_and_the_version_is_whole(
+    tmp_path: Path, tiny_model_folder: Path, tiny_contents: Contents
+) -> None:
+    loaded = load(tiny_model_folder)
+    answerer = Answerer(*loaded.rebuild())
+    folder = export(answerer, tmp_path / "name", contents=tiny_contents, release=True)
+    assert load(folder).predict(["这家酒店很吵"]) == loaded.predict(["这家酒店很吵"])
+    assert loaded.rebuild().model.count_params() == sum(np.prod(each.shape) for each in answerer.model_variables)
+    assert not any(each.numpy().size for each in answerer.model_variables)
 
 
 def test_no_place_to_write_is_said_before_the_work(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import ExitStack
 from importlib import metadata
@@ -198,16 +199,40 @@ def adopt(
         list[str] | None,
         typer.Argument(metavar="KEY=VALUE", show_default=False, help="Settings, such as name=NAME (tfxl show adopt)."),
     ] = None,
+    name: Annotated[str, typer.Option(help="The model's name; the last part of SOURCE if left out.")] = "",
+    languages: Annotated[
+        str, typer.Option(help="With --texts: the languages that the vocabulary is trimmed to, as in de,hi,zh.")
+    ] = "",
+    texts: Annotated[
+        list[str] | None,
+        typer.Option(help="With --languages: a file of texts, such as 'reviews/{language}.csv'; may be repeated."),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only compare with the original; write nothing.")] = False,
 ) -> None:
-    """Make a published checkpoint a saved model, proved equal to the original, without training."""
+    """Make a published checkpoint a saved model, proved equal to the original, without training.
+
+    With --languages and --texts its vocabulary is trimmed after the comparison, and that is proved too.
+    """
+    if bool(languages) != bool(texts):
+        got, missing = ("--languages", "--texts FILE") if languages else ("--texts", "--languages de,hi,zh")
+        raise TfxlError(
+            f"{got} without {missing.partition(' ')[0]}",
+            expected="both of them, to trim the vocabulary, or neither",
+            fix=f"Add {missing}. The languages alone, for tfxl evaluate, are the setting languages=[…].",
+        )
+    # oneDNN's allocator keeps all that was ever in use; without it the original, the model and what was saved can
+    # follow each other in the same memory. Read when TensorFlow starts.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     terminal.load_tensorflow()
     from tfxl import adopting
 
+    codes = [code.strip() for code in languages.split(",") if code.strip()]
+    options = {"name": name, "languages": codes, "texts": texts}
+    told = [f"{key}={json.dumps(value)}" for key, value in options.items() if value] + (overrides or [])
     if check:
-        adopting.check(source, *overrides or [], progress=terminal.progress())
+        adopting.check(source, *told, progress=terminal.progress())
     else:
-        terminal.write(f"{adopting.adopt(source, *overrides or [], progress=terminal.progress()).folder}")
+        terminal.write(f"{adopting.adopt(source, *told, progress=terminal.progress()).folder}")
 
 
 @app.command()

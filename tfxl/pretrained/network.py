@@ -15,7 +15,7 @@ from tfxl.errors import WeightsError
 from tfxl.pretrained import families
 from tfxl.pretrained.checkpoint import LazyArrays, shapes_of
 from tfxl.pretrained.configuration import check_config
-from tfxl.pretrained.tensors import ALIGNMENT
+from tfxl.pretrained.tensors import TensorArray
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
@@ -96,13 +96,9 @@ def _finite(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def _tensor(array: np.ndarray, private: bool) -> tf.Tensor:
-    """Returns an array as a tensor; a private one is taken over where TensorFlow can, which saves two copies.
-
-    The variable that starts from it copies it at its first update, so the array itself never changes.
-    """
-    aligned = array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous and array.flags.writeable
-    if private and aligned and array.size:
-        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    """Returns an array as a tensor; a private one that is the memory of a tensor is handed on, without a copy."""
+    if private and isinstance(array, TensorArray) and array.tensor is not None:
+        return array.tensor
     return tf.convert_to_tensor(array)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from tfxl.pretrained.checkpoint import LazyArrays, Shape, damage_reported
 from tfxl.pretrained.configuration import check_config
 from tfxl.pretrained.families import expected_shapes
-from tfxl.pretrained.tensors import aligned
+from tfxl.pretrained.tensors import tensor_array
 
 MAGIC, VERSION = b"E5S1", 1
 BLOCK, BLOCK_BYTES = 32, 18
@@ -186,7 +186,7 @@ def dequantise(raw: np.ndarray, shape: Shape) -> np.ndarray:
         raw: The blocks' bytes, uint8.
         shape: `[rows, columns]`; 32 divides the columns.
     """
-    result = aligned(shape)
+    result = tensor_array(shape)
     blocks = raw.reshape(shape[0], shape[1] // BLOCK, BLOCK_BYTES)
     parts = result.reshape(shape[0], shape[1] // BLOCK, 2, BLOCK // 2)
     for start in range(0, shape[0], ROWS_AT_ONCE):  # so that what is in between stays small

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
@@ -18,9 +19,11 @@ import ml_dtypes
 import numpy as np
 from safetensors import safe_open
 
+from tfxl.backend import tf
+
 FLOATS: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
 ALIGNMENT = 64
-"""TensorFlow can take over a NumPy array that starts at a multiple of 64 bytes."""
+"""Data in a safetensors file that is written here start at a multiple of so many bytes."""
 
 TORCH = (2, 6)
 """The first PyTorch whose `weights_only` holds."""
@@ -49,7 +52,7 @@ def read_safetensors(path: Path) -> dict[str, tuple[tuple[int, ...], Reader]]:
 
 def _safetensor(path: Path, start: int, shape: tuple[int, ...], dtype: Any) -> Reader:
     def read() -> np.ndarray:
-        array = aligned(shape, dtype)
+        array = tensor_array(shape) if dtype is np.float32 else np.empty(shape, dtype)
         with path.open("rb") as file:
             file.seek(start)
             if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
@@ -59,12 +62,25 @@ def _safetensor(path: Path, start: int, shape: tuple[int, ...], dtype: Any) -> R
     return read
 
 
-def aligned(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
-    """Returns an array, not filled, that TensorFlow can take over without a copy."""
-    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    buffer = np.empty(num_bytes + ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % ALIGNMENT
-    return buffer[start : start + num_bytes].view(dtype).reshape(shape)
+class TensorArray(np.ndarray):
+    """A float32 array in the memory of `tensor`; get one from `tensor_array`. Views of it have no `tensor`."""
+
+    tensor: tf.Tensor | None = None
+
+
+def tensor_array(shape: tuple[int, ...]) -> TensorArray:
+    """Returns an array, not filled, whose `tensor` is the same memory, so that a variable can start from it as it is.
+
+    Where a variable takes over memory that is not TensorFlow's own, the first look-up of a row copies the whole table.
+    Whoever hands on the tensor must let go of the array: an update of the variable would change it.
+    """
+    with tf.init_scope(), tf.device("CPU"):
+        tensor = tf.raw_ops.Empty(shape=shape, dtype=tf.float32)
+    address = np.asarray(memoryview(tensor)).ctypes.data
+    memory = (ctypes.c_char * (4 * math.prod(shape))).from_address(address)
+    array = TensorArray(shape, np.float32, buffer=memoryview(memory))
+    array.tensor = tensor
+    return array
 
 
 def read_hdf5(path: Path) -> dict[str, tuple[tuple[int, ...], Reader]]:
@@ -129,7 +145,7 @@ def read_torch(path: Path) -> dict[str, tuple[tuple[int, ...], Reader]]:
 
 def _torch_tensor(tensor: Any) -> Reader:
     def read() -> np.ndarray:
-        array = aligned(tuple(tensor.shape))
+        array = tensor_array(tuple(tensor.shape))
         array[...] = tensor.detach().float().numpy()  # a copy: the tensor may be a map of the file
         return array
 

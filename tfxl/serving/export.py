@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import tensorflow_text  # noqa: F401  # its ops have to be known before a SavedModel is read
 from pydantic import Field
 
-from tfxl import settings
+from tfxl import memory, settings
 from tfxl.backend import tf
 from tfxl.encoders import INPUTS
 from tfxl.errors import ModelError
@@ -76,6 +76,8 @@ def export(
     *,
     contents: Contents,
     settings: Settings | None = None,
+    tokenizer: Parity | None = None,
+    release: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
     """Writes the next version of a model, tries it out, and publishes it: whole or not at all.
@@ -85,6 +87,9 @@ def export(
         directory: The model's folder; its name is the model's name.
         contents: What stands beside the SavedModel.
         settings: What is exported.
+        tokenizer: What `check_tokenizer` found, where it was called before the weights were read.
+        release: Frees the memory of the Keras model once it is written, before what was written is read back. The
+            model cannot be used afterwards.
         progress: Is told what is being done.
 
     Returns:
@@ -101,14 +106,19 @@ def export(
     if not settings.tokens_only:
         _check_in_graph(answerer.parts.tokenizer)
     with publish.new_version(directory) as draft:
-        tokenizer = _check_tokenizer(answerer.parts.tokenizer, progress)
+        tokenizer = tokenizer or check_tokenizer(answerer.parts.tokenizer, progress)
         answerer = answerer.without_text() if settings.tokens_only else answerer
+        keras = parity.keras_answers(answerer)
         progress.say(f"writing {directory}: signatures {', '.join(sorted(answerer.signatures()))}")
         with _quiet():
             tf.saved_model.save(answerer, str(draft.folder), signatures=answerer.signatures())
+        if release:
+            memory.release(answerer.model_variables)
         _write_contents(draft.folder / manifest.EXTRA, contents)
         signatures = tf.saved_model.load(str(draft.folder)).signatures
-        report = parity.check(answerer, signatures, tolerance=settings.tolerance)
+        if release:
+            memory.give_back()
+        report = parity.check(answerer, signatures, keras=keras, tolerance=settings.tolerance)
         _write_parity(draft.folder / manifest.EXTRA, {**report, "tokenizer": tokenizer.as_json()})
         name = directory.resolve().name
         if settings.warmup:
@@ -155,11 +165,14 @@ def _write_contents(folder: Path, contents: Contents) -> None:
         path.write_bytes(data)
 
 
-def _check_tokenizer(tokenizer: Tokenizer, progress: Progress) -> Parity:
+def check_tokenizer(tokenizer: Tokenizer, progress: Progress = SILENT) -> Parity:
     """Compares a tokenizer with the library that it was made after; refuses one whose texts the network does not know.
 
     A cased WordPiece may differ on the few signs that are younger than the library. One that lower-cases differs by
     more, since the two know other versions of Unicode's tables: how often is told.
+
+    Raises:
+        ModelError: It cuts too many texts otherwise.
     """
     found = text_parity.compare(tokenizer, text_parity.generated_texts())
     lowers = isinstance(tokenizer, WordPiece) and tokenizer.lower_case

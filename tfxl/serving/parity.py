@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -37,8 +37,14 @@ PROBES = (
     "long " * 600,
 )
 """Texts that a saved model is tried with: many scripts, both directions, marks, emoji, nothing at all, too much."""
+LONG = 1000
+"""From so many characters on a text fills what a model reads."""
+BESIDE = 2
+"""Short texts that are padded to the length of the long ones; each such row costs memory."""
 
 Function = Callable[..., Mapping[str, tf.Tensor]]
+Answers: TypeAlias = Mapping[str, Sequence[Tensors]]
+"""By function (`text`, and what `Task.tasks` names), the answers to each of the `probe_batches`."""
 
 
 class Difference(NamedTuple):
@@ -70,12 +76,41 @@ def probe_texts(task: Task) -> dict[str, list[Any]]:
     return columns
 
 
-def check(answerer: Answerer, signatures: Mapping[str, Function], *, tolerance: float) -> dict[str, Any]:
+def probe_batches(task: Task) -> list[dict[str, tf.Tensor]]:
+    """Returns the probes as two batches: the short ones together, and the long ones with some of the short.
+
+    In one batch all of them would be as long as the longest, which costs many times as much memory and time.
+    """
+    columns = probe_texts(task)
+    lengths = [max(len("".join(cell)) for cell in row) for row in zip(*columns.values(), strict=True)]
+    short = [place for place, length in enumerate(lengths) if length < LONG]
+    long = [place for place, length in enumerate(lengths) if length >= LONG]
+    return [
+        {name: tf.constant([column[place] for place in places]) for name, column in columns.items()}
+        for places in (short, [*long, *short[:: -(-len(short) // BESIDE)]])
+    ]
+
+
+def keras_answers(answerer: Answerer) -> Answers:
+    """Returns what the Keras model answers, layer by layer, by function and batch."""
+    task = answerer.parts.task
+    parts = {"text": task, **{name: part for name, part in task.tasks.items() if name in answerer.functions}}
+    with full_precision():
+        return {
+            name: [answerer.layer_by_layer(name, **batch) for batch in probe_batches(part)]
+            for name, part in parts.items()
+        }
+
+
+def check(
+    answerer: Answerer, signatures: Mapping[str, Function], *, keras: Answers, tolerance: float
+) -> dict[str, Any]:
     """Compares the signatures of a saved model with the Keras model and with each other.
 
     Args:
-        answerer: What was saved.
+        answerer: What was saved; its variables are not needed.
         signatures: What was read back.
+        keras: What `keras_answers` gives.
         tolerance: The largest difference of a score that is no fault.
 
     Returns:
@@ -84,35 +119,29 @@ def check(answerer: Answerer, signatures: Mapping[str, Function], *, tolerance: 
     Raises:
         ModelError: A comparison failed: what would be served is not what was trained.
     """
-    texts = {name: tf.constant(column) for name, column in probe_texts(answerer.parts.task).items()}
-    tokens = _through_tokens(answerer, signatures["tokens"])
-    served = signatures["serving_default"] if "text" in answerer.functions else tokens
+    task = answerer.parts.task
+    batches = probe_batches(task)
+    through_tokens = _through_tokens(answerer, signatures["tokens"])
+    served = signatures["serving_default"] if "text" in answerer.functions else through_tokens
     with full_precision():
-        whole = served(**texts)
+        whole = [served(**batch) for batch in batches]
+        tokens = [through_tokens(**batch) for batch in batches]
         differences = {
-            "saved_model_against_keras": difference(whole, answerer.layer_by_layer(**texts)),
-            "text_against_tokens": difference(
-                _of_one_window(whole, texts, answerer), _of_one_window(tokens(**texts), texts, answerer)
+            "saved_model_against_keras": _difference(whole, keras["text"]),
+            "text_against_tokens": _difference(
+                _of_one_window(whole, batches, answerer), _of_one_window(tokens, batches, answerer)
             ),
-            "batch_against_single": difference(whole, _one_by_one(served, texts)),
+            "batch_against_single": _difference(whole, [_one_by_one(served, batch) for batch in batches]),
         }
-        differences |= {
-            f"{name}_against_keras": _of_part(answerer, name, signatures[name])
-            for name in answerer.parts.task.tasks
-            if name in answerer.functions
-        }
+        for name in keras.keys() & task.tasks.keys():
+            part = [signatures[name](**batch) for batch in probe_batches(task.tasks[name])]
+            differences[f"{name}_against_keras"] = _difference(part, keras[name])
     report: dict[str, Any] = {"texts": len(PROBES), "tolerance": tolerance}
     for what, found in differences.items():
         if not found.within(tolerance):
             raise _differs(what, found, tolerance)
         report[what] = {"largest": found.largest, "other_answers": found.other_answers}
     return report
-
-
-def _of_part(answerer: Answerer, name: str, function: Function) -> Difference:
-    """Compares the function of one of a task's `tasks` with the Keras model."""
-    texts = {key: tf.constant(column) for key, column in probe_texts(answerer.parts.task.tasks[name]).items()}
-    return difference(function(**texts), answerer.layer_by_layer(name, **texts))
 
 
 def _through_tokens(answerer: Answerer, function: Function) -> Function:
@@ -128,8 +157,14 @@ def _through_tokens(answerer: Answerer, function: Function) -> Function:
     return answers
 
 
-def _of_one_window(answers: Mapping[str, tf.Tensor], texts: Tensors, answerer: Answerer) -> Tensors:
+def _of_one_window(
+    answers: Sequence[Mapping[str, tf.Tensor]], batches: Sequence[Tensors], answerer: Answerer
+) -> list[Tensors]:
     """Returns the answers to the texts that are read in one piece, the only ones that tokens alone can answer."""
+    return [_in_one_piece(*pair, answerer) for pair in zip(answers, batches, strict=True)]
+
+
+def _in_one_piece(answers: Mapping[str, tf.Tensor], texts: Tensors, answerer: Answerer) -> Tensors:
     task = answerer.parts.task
     encoded = answer.encode(texts, task, answerer.parts.tokenizer)
     if "example" not in encoded:
@@ -140,8 +175,19 @@ def _of_one_window(answers: Mapping[str, tf.Tensor], texts: Tensors, answerer: A
 
 
 def _one_by_one(function: Function, texts: Tensors) -> Tensors:
-    rows = [function(**{name: column[row : row + 1] for name, column in texts.items()}) for row in range(len(PROBES))]
+    count = len(next(iter(texts.values())))
+    rows = [function(**{name: column[row : row + 1] for name, column in texts.items()}) for row in range(count)]
     return {name: _stacked([row[name].numpy() for row in rows]) for name in rows[0]}
+
+
+def _difference(first: Sequence[Mapping[str, tf.Tensor]], second: Sequence[Mapping[str, tf.Tensor]]) -> Difference:
+    """Returns how far answers to the same batches are apart."""
+    found = [difference(*pair) for pair in zip(first, second, strict=True)]
+    return Difference(
+        largest=float(np.max([each.largest for each in found])),  # NaN stays NaN
+        other_answers=sum(each.other_answers for each in found),
+        has_scores=any(each.has_scores for each in found),
+    )
 
 
 def _stacked(rows: list[np.ndarray]) -> tf.Tensor:
@@ -162,7 +208,7 @@ def difference(first: Mapping[str, tf.Tensor], second: Mapping[str, tf.Tensor]) 
     scores = [(a, b) for a, b in pairs if a.dtype.kind == "f"]
     others = [(a, b) for a, b in pairs if a.dtype.kind != "f"]
     return Difference(
-        largest=max((float(np.max(np.abs(a - b), initial=0.0)) for a, b in scores), default=0.0),
+        largest=float(np.max([np.max(np.abs(a - b), initial=0.0) for a, b in scores], initial=0.0)),
         other_answers=sum(int(np.sum(a != b)) for a, b in others),
         has_scores=bool(scores),
     )
