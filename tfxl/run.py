@@ -340,7 +340,7 @@ def _evaluation_of(path: str | Path) -> Evaluation:
 
 
 def _evaluation_folder(version: Path) -> Path:
-    return version.absolute().parent / TRAINING / f"evaluation-{version.name}"
+    return version.parent / TRAINING / f"evaluation-{version.name}"
 
 
 def export(model: str | Path, *overrides: str, progress: Progress = SILENT) -> Path:
