@@ -215,13 +215,13 @@ def test_a_lower_casing_wordpiece_warns_with_the_rate(count: int, monkeypatch: p
     told = Told()
     monkeypatch.setattr(exporting.text_parity, "compare", lambda *_: differing(count))
     with pytest.warns(UserWarning, match=rf"lower-cases is not exact.*{count} of 2000.*\({count / 20:.2f}%\)"):
-        exporting._check_tokenizer(tokenizer_of("lower"), told)
+        exporting.check_tokenizer(tokenizer_of("lower"), told)
     assert len(told.lines) == 1 and "lower-cases" in told.lines[0]
 
 
 def test_what_ships_passes_the_comparison() -> None:
     for kind, most in (("sentencepiece", 0.0), ("cased", 0.01)):
-        assert exporting._check_tokenizer(tokenizer_of(kind), Told()).rate <= most
+        assert exporting.check_tokenizer(tokenizer_of(kind), Told()).rate <= most
 
 
 def test_many_kinds_are_shortened() -> None:
