@@ -18,9 +18,11 @@ from tfxl import adopting, registry, run
 from tfxl.cli import main
 from tfxl.errors import ModelError, TfxlError
 from tfxl.formats._heads import SEQUENCE, TOKEN
+from tfxl.formats._masked import MASKED
 from tfxl.formats.huggingface import Huggingface
 from tfxl.pretrained import reference
-from tfxl.serving.model import load
+from tfxl.serving.answer import Answerer, predict
+from tfxl.serving.model import Model, load
 from tfxl.text.sentencepiece import proto
 
 pytestmark = pytest.mark.torch
@@ -341,3 +343,43 @@ def test_every_format_can_be_built() -> None:
 )
 def test_names_of_models(name: str, safe: str) -> None:
     assert adopting.safe_name(name) == safe
+
+
+@pytest.mark.parametrize("family", ["xlm-roberta", "distilbert"])
+def test_a_masked_language_model_fills_masks(tmp_path: Path, family: str) -> None:
+    path = source(tmp_path / "in", family, MASKED, id2label=None, tie_word_embeddings=family == "xlm-roberta")
+    texts = tmp_path / "de.jsonl"
+    texts.write_text("".join(f'{{"text": "{text}"}}\n' for text in SENTENCES["de"]), encoding="utf-8")
+    model = adopting.adopt(path, *to(tmp_path / "saved"))
+    certificate = json.loads((model.folder / "assets.extra" / adopting.CERTIFICATE).read_text(encoding="utf-8"))
+    assert certificate["logits"] < 1e-5 and certificate["architecture"].endswith(MASKED)
+    (fills,) = model.predict(["das <mask> war gut"])[0].fills
+    assert len(fills) == 5 and set(model.signatures) == {"serving_default", "tokens", "score"}
+    small = adopting.adopt(
+        path,
+        *to(tmp_path / "small"),
+        f"texts=[{json.dumps(str(texts))}]",
+        'languages=["de"]',
+        'reader={kind="jsonl", label=""}',
+    )
+    head, whole = small.rebuild().model.get_layer("head"), model.rebuild().model.get_layer("head")
+    kept = [model.tokenizer.vocabulary().index(piece) for piece in small.tokenizer.vocabulary()]
+    assert len(kept) == small.tokenizer.size < model.tokenizer.size
+    assert np.array_equal(head.bias.numpy(), whole.bias.numpy()[kept])
+    assert (head.decoder is None) == (family == "xlm-roberta")
+    best = [fill.text for fill in small.predict(["das <mask> war gut"])[0].fills[0]]
+    every = [fill.text for fill in _with_fills(model, model.tokenizer.size).predict(["das <mask> war gut"])[0].fills[0]]
+    pieces = {model.tokenizer.vocabulary()[id].replace("▁", "") for id in kept}
+    assert best == [text for text in every if text in pieces][: len(best)]
+
+
+def _with_fills(model: Model, count: int) -> Any:
+    """Answers with so many pieces for each mask."""
+    built, tokenizer = model.rebuild(), model.tokenizer
+    task = registry.build("tasks", {**model.task.spec(), "num_fills": count})
+
+    class Answering:
+        def predict(self, texts: list[str]) -> list[Any]:
+            return predict(Answerer(built.model, task, tokenizer).text, task, {"text": texts})
+
+    return Answering()

@@ -30,6 +30,7 @@ from tfxl.serving import export as exporting
 from tfxl.serving.answer import Answerer
 from tfxl.serving.export import Contents
 from tfxl.serving.model import Model, Rebuilt, load
+from tfxl.tasks import POSITIONS
 from tfxl.text.parity import Parity
 from tfxl.text.vocabulary import Rules
 
@@ -275,7 +276,13 @@ def _compare(source: str, portable: Portable, progress: Progress) -> Certificate
     progress.say(f"comparing with {architecture} on {len(rows['input_ids'])} rows")
     other_ids = _other_ids(folder, portable)
     memory.give_back()
-    theirs = reference.outputs(folder, architecture, rows, token_types=_has_types(values))
+    theirs = reference.outputs(
+        folder,
+        architecture,
+        {name: rows[name] for name in INPUTS},
+        token_types=_has_types(values),
+        positions=rows.get(POSITIONS),
+    )
     memory.give_back()
     ours = _outputs(portable, rows)
     hidden = tuple(_difference(mine, other, rows) for mine, other in zip(ours.hidden, theirs.hidden, strict=True))
@@ -317,17 +324,19 @@ def _has_types(values: Mapping[str, Any]) -> bool:
 
 
 def _rows(portable: Portable) -> dict[str, np.ndarray]:
-    """Rows of the texts alone and as pairs, padded on the right to the longest."""
+    """Rows of the texts alone and as pairs, padded on the right to the longest, as the model reads them."""
     texts = list(TEXTS.values())
     length = min(64, int(portable.config["max_position_embeddings"]))
     alone = portable.tokenizer.encode(tf.constant(texts), max_length=length)
     pairs = portable.tokenizer.encode(tf.constant(texts), tf.constant([*texts[1:], texts[0]]), max_length=length)
     longest = max(int(each["input_ids"].shape[1]) for each in (alone, pairs))
     padding = {"input_ids": portable.tokenizer.special.pad, "token_type_ids": 0, "attention_mask": 0}
-    return {
+    rows = {
         name: np.concatenate([_padded(each[name].numpy(), longest, padding[name]) for each in (alone, pairs)])
         for name in INPUTS
     }
+    task = portable.task.with_tokenizer(portable.tokenizer)
+    return {name: np.asarray(values) for name, values in task.inputs(task.probe(rows)).items()}
 
 
 def _padded(ids: np.ndarray, longest: int, value: int) -> np.ndarray:
@@ -336,7 +345,8 @@ def _padded(ids: np.ndarray, longest: int, value: int) -> np.ndarray:
 
 def _outputs(portable: Portable, rows: Mapping[str, np.ndarray]) -> reference.Outputs:
     encoder = portable.model.get_layer("encoder")
-    hidden = encoder(dict(rows), output_hidden_states=True, training=False).hidden_states
+    tokens = {name: rows[name] for name in INPUTS}
+    hidden = encoder(tokens, output_hidden_states=True, training=False).hidden_states
     return reference.Outputs([each.numpy() for each in hidden], portable.model(dict(rows)).numpy(), "tfxl")
 
 
@@ -346,6 +356,8 @@ def _difference(ours: np.ndarray, theirs: np.ndarray, rows: Mapping[str, np.ndar
 
 
 def _of_logits(ours: Any, theirs: np.ndarray, rows: Mapping[str, np.ndarray]) -> float:
+    if POSITIONS in rows:
+        return float(np.abs(ours - theirs)[rows[POSITIONS] >= 0].max())
     if theirs.ndim == 3:  # of tokens; tags that the original does not have are left out
         return _difference(ours[:, :, : theirs.shape[-1]], theirs, rows)
     return float(np.abs(ours - theirs.reshape(ours.shape)).max())

@@ -86,6 +86,23 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Fill:
+    """A piece of the vocabulary for a mask in a text.
+
+    Attributes:
+        text: The piece as text.
+        score: Its probability.
+        id: Its id.
+        filled: The whole text with it.
+    """
+
+    text: str
+    score: float
+    id: int
+    filled: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """A finished answer; the task says which of the fields it fills.
 
@@ -97,6 +114,7 @@ class Prediction:
         value: A number, for tasks that measure; None otherwise.
         vector: The text's embedding, for tasks that give one, as compact as an `array` is.
         matches: Texts that were found, the best one first.
+        fills: For each mask in a text the best pieces, the best one first.
         tasks: The answer of each task of a joint one, by the task's name.
         truncated: Whether the text was longer than the model reads.
     """
@@ -108,5 +126,6 @@ class Prediction:
     value: float | None = None
     vector: Sequence[float] = ()
     matches: tuple[Match, ...] = ()
+    fills: tuple[tuple[Fill, ...], ...] = ()
     tasks: Mapping[str, Prediction] = field(default_factory=dict)
     truncated: bool = False

@@ -26,6 +26,7 @@ from tfxl.encoders import INPUTS
 from tfxl.encoders.bert import network
 from tfxl.errors import ModelError, RecipeError, WeightsError
 from tfxl.heads import Head
+from tfxl.heads.masked_language import VOCABULARY
 from tfxl.pretrained.checkpoint import Checkpoint, LazyArrays, shapes_of, write_checkpoint
 from tfxl.pretrained.network import load as load_network
 from tfxl.pretrained.saved_model import find_version
@@ -208,7 +209,7 @@ def _cut(
     progress.say(f"comparing both networks on {len(probes)} texts")
     source.cut(tokenizer, kept)
     _prove(source, tokenizer, kept, probes)
-    removed = (source.rows - len(kept)) * source.width
+    removed = (source.rows - len(kept)) * source.numbers_a_piece
     before, after = Size(source.tokenizer.size, source.parameters), Size(len(kept), source.parameters - removed)
     return tokenizer, Trimmed(Path(), before, after, measured, held_out is not None, len(probes), rules)
 
@@ -276,7 +277,7 @@ class _Source(ABC):
 
     tokenizer: Tokenizer
     rows: int
-    width: int
+    numbers_a_piece: int
     parameters: int
     whole: keras.Model
     trimmed: keras.Model
@@ -285,6 +286,10 @@ class _Source(ABC):
     @abstractmethod
     def cut(self, tokenizer: Tokenizer, kept: np.ndarray) -> None:
         """Builds both networks."""
+
+    def compared(self, model: keras.Model) -> keras.Model:
+        """Returns what of a network is run to prove that both are alike."""
+        return model
 
 
 class _Kept(_Source):
@@ -309,13 +314,13 @@ class _Pretrained(_Kept):
         self.checkpoint = open_checkpoint(weights)
         self.tokenizer = from_files(self.checkpoint.tokenizer_files)
         shapes = shapes_of(self.checkpoint.arrays)
-        self.rows, self.width = shapes[TABLE]
+        self.rows, self.numbers_a_piece = shapes[TABLE]
         self.parameters = sum(int(np.prod(shape)) for shape in shapes.values())
 
     def cut(self, tokenizer: Tokenizer, kept: np.ndarray) -> None:
         whole = self.checkpoint
         config = {**whole.config, "vocab_size": len(kept), "pad_token_id": tokenizer.special.pad}
-        shapes = {**shapes_of(whole.arrays), TABLE: (len(kept), self.width)}
+        shapes = {**shapes_of(whole.arrays), TABLE: (len(kept), self.numbers_a_piece)}
         table = whole.arrays[TABLE][kept]
         arrays = LazyArrays(shapes, lambda name: table.copy() if name == TABLE else whole.arrays[name])
         self.result = Checkpoint(whole.name, config, arrays, tokenizer.files())
@@ -336,14 +341,23 @@ class _Built(_Source):
         self.whole, self.task, self.tokenizer = built
         self.config, self.head = dict(config), head
         self.parameters = sum(int(np.prod(variable.shape)) for variable in self.whole.variables)
-        table = next(variable for variable in self.whole.variables if _is_table(variable))
-        self.rows, self.width = table.shape
+        tables = [variable for variable in self.whole.variables if _is_by_piece(variable)]
+        self.rows = int(tables[0].shape[0])
+        self.numbers_a_piece = sum(int(np.prod(table.shape[1:])) for table in tables)
+        self.has_logits_by_piece = len(tables) > 1
 
     def cut(self, tokenizer: Tokenizer, kept: np.ndarray) -> None:
         self.config |= {"vocab_size": len(kept), "pad_token_id": tokenizer.special.pad}
         self.trimmed = self.task.model(network(self.config), self.head)
         for old, new in zip(self.whole.variables, self.trimmed.variables, strict=True):
-            new.assign(tf.gather(old, kept) if _is_table(old) else old)
+            new.assign(tf.gather(old, kept) if _is_by_piece(old) else old)
+
+    def compared(self, model: keras.Model) -> keras.Model:
+        if not self.has_logits_by_piece:
+            return model
+        # Logits of pieces are products with rows that were copied. A product of fewer rows may be computed in another
+        # order, so that its last bit says nothing: what goes into it is compared.
+        return keras.Model({name: model.input[name] for name in INPUTS}, model.get_layer("head").input[0])
 
 
 class _Saved(_Built, _Kept):
@@ -376,8 +390,9 @@ class _Saved(_Built, _Kept):
         return chosen.model_copy(update={"tokens_only": tokens_only})
 
 
-def _is_table(variable: tf.Variable) -> bool:
-    return "/word_embeddings/" in f"/{variable.name}"
+def _is_by_piece(variable: tf.Variable) -> bool:
+    """Whether a variable has a row for each piece: the word embeddings, and a head's bias or weights of pieces."""
+    return any(f"/{scope}/" in f"/{variable.name}" for scope in ("word_embeddings", VOCABULARY))
 
 
 def _open(weights: str | Path, output: str | Path) -> _Kept:
@@ -407,7 +422,8 @@ def _prove(source: _Source, tokenizer: Tokenizer, kept: np.ndarray, texts: Seque
         batch = tf.constant([text.encode() for text in texts[start : start + BATCH]], tf.string)
         old, new = (one.encode(batch, max_length=length) for one in (source.tokenizer, tokenizer))
         same_ids = np.array_equal(kept[new["input_ids"]], old["input_ids"])
-        if not same_ids or not np.array_equal(_run(source.whole, old), _run(source.trimmed, new)):
+        whole, trimmed = (source.compared(model) for model in (source.whole, source.trimmed))
+        if not same_ids or not np.array_equal(_run(whole, old), _run(trimmed, new)):
             raise source.error(
                 f"the trimmed {'network' if same_ids else 'tokenizer'} differs on a text whose pieces are all kept",
                 expected="equal answers, to the last bit",

@@ -82,6 +82,8 @@ BELONG = [
 ]
 ALIKE = [replace(each, label=str(number % 2)) for number, each in enumerate(BELONG)]
 RATED = [replace(each, label="1" if each.label == "positive" else "0.2") for each in PAIRS]
+REPEATED = [Example(" ".join([word] * count)) for word in ("gut", "很", "الغرفة", "कमरा", "👍") for count in (4, 14)]
+REPEATED += [Example("Zimmer <mask> Zimmer [MASK] Zimmer Zimmer")]
 TWO = {"labels": ["negative", "positive"], "max_length": 24}
 MOOD = {"kind": "classification", "labels": ["negative", "positive"]}
 SLOTS = {"kind": "token_classification", "labels": ["O", "B-X", "I-X", "B-Y", "I-Y"]}
@@ -121,6 +123,12 @@ CASES = [
         EITHER,
     ),
     Case("question_answering", {"max_length": 24, "stride": 4}, ASKED),
+    Case("fill_mask", {"max_length": 24}, REPEATED),
+    Case(
+        "fill_mask",
+        {"max_length": 16, "stride": 3, "max_windows": 9, "masked_share": 0.2, "num_fills": 2, "max_masks": 3},
+        REPEATED[:-1],
+    ),
     Case("similarity", {"max_length": 24}, ALIKE),
     Case("similarity", {"max_length": 24, "smallest": -1.0, "largest": 2.0, "loss": "contrastive"}, ALIKE),
     Case("regression", {"max_length": 24}, RATED),

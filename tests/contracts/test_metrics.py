@@ -31,6 +31,14 @@ TAGS = [("B-PER", "I-PER", "O"), ("O",), ("B-LOC",), ("O", "B-PER"), (), ("B-LOC
 ANSWERS = ["in Köln", "7", "the king", "", "gestern", "ja"]
 GOLD_ANSWERS = [{"language": "de", "answers": (answer,) if answer else ()} for answer in ANSWERS]
 RANKS = Rows([None] * 6, [1] * 6, [1, 3, 2, 0, {"forward": 7, "backward": 1}, (1, 4)])
+PIECES = Rows(
+    [{}] * 6,
+    [{"pieces": count, "right": count, "nats": 0.0} for count in (1, 2, 3, 1, 5, 4)],
+    [
+        {"pieces": count, "right": right, "nats": nats}
+        for count, right, nats in ((1, 0, 4.5), (2, 2, 0.1), (3, 1, 5.0), (1, 1, 0.5), (5, 2, 9.0), (4, 3, 1.0))
+    ],
+)
 DEFAULT = Rows(LABELS, LABELS, ["negative", "positive", "positive", "positive", "neutral", "negative"])
 ROWS = {
     **dict.fromkeys(
@@ -45,6 +53,7 @@ ROWS = {
         ("correlation", "mean_absolute_error"),
         Rows(["0.0", "1.5", "5.0", "3.0", "3.0", "2"], [0.0, 1.5, 5.0, 3.0, 3.0, 2.0], [0.2, 1.4, 4.0, 1.0, 3.0, 2.5]),
     ),
+    **dict.fromkeys(("piece_accuracy", "pseudo_perplexity"), PIECES),
 }
 ROWS["joint"] = Rows(
     *(

@@ -42,9 +42,9 @@ def test_settings_round_trip(trained):
 
 def test_encode_matches_the_inputs_of_the_model(trained):
     inputs, target, weight = next(iter(trained.batches.dataset(1)))
-    assert set(inputs) == set(INPUTS) == set(trained.model.input)
+    assert set(INPUTS) <= set(inputs) == set(trained.model.input)
     assert all(tensor.dtype == tf.int32 for tensor in inputs.values())
-    assert len({tuple(tensor.shape) for tensor in inputs.values()}) == 1
+    assert len({tuple(inputs[name].shape) for name in INPUTS}) == 1
     rows = {tensor.shape[0] for tensor in tf.nest.flatten([target, weight, trained.model(inputs)])}
     assert rows == {inputs["input_ids"].shape[0]}
 
@@ -68,7 +68,8 @@ def test_answers_are_records_in_order(trained):
     alone = zip(*(answered(answerer, task, [row]) for row in rows), strict=True)
     answers = task.answers(rows, together)
     again = task.answers(rows, [each for of_function in alone for each in of_function])
-    assert answers == (pytest.approx(again, abs=1e-5) if isinstance(answers[0], float) else again)
+    near = [pytest.approx(each, abs=1e-4) if isinstance(each, float | dict) else each for each in again]
+    assert answers == near
     assert registry.build("metrics", task.metrics[0]).score([task.gold(row) for row in rows], answers) > 0.7
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import transformers
+from safetensors.numpy import load_file, save_file
 
 from tests.pretrained.published import largest_difference, publish, rows, torch_model, torch_output
 from tfxl import registry
@@ -16,8 +17,10 @@ from tfxl.encoders.tiny import Tiny
 from tfxl.errors import ModelError, WeightsError
 from tfxl.formats import Portable
 from tfxl.formats._heads import CHOICE, ENCODER, HEADS, SEQUENCE, SPAN, TOKEN
+from tfxl.formats._masked import MASKED
 from tfxl.formats.huggingface import Huggingface
 from tfxl.pretrained.families import FAMILIES
+from tfxl.tasks import POSITIONS
 from tfxl.text.tokenizer import from_files, read_json
 
 EXACT = 1e-5
@@ -256,3 +259,80 @@ def test_a_saved_model_goes_out(tmp_path: Path, tiny_model_folder: Path) -> None
     model = Portable.of(load(tiny_model_folder))
     with pytest.raises(ModelError, match="pooled"):
         Huggingface().write(model, tmp_path / "out")
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_masked_language_models_in_both_directions(tmp_path: Path, family: str, tied: bool) -> None:
+    pytest.importorskip("torch", reason="compares with PyTorch's classes")
+    original = torch_model(family, MASKED, tie_word_embeddings=tied)
+    read = Huggingface().read(str(publish(original, tmp_path / "in")))
+    written = Huggingface(family=family).write(read, tmp_path / "out")
+    again = getattr(transformers, f"{FAMILIES[family].architectures}{MASKED}").from_pretrained(written).eval()
+    batch, positions = rows(12), np.array([[0, 3, 7], [2, 5, -1], [1, -1, -1]], np.int32)
+    ours = read.model({**batch, POSITIONS: positions}).numpy()
+    for theirs in (original, again):
+        every = torch_output(theirs, batch).logits.numpy()
+        wanted = np.take_along_axis(every, np.maximum(positions, 0)[:, :, None], axis=1)
+        assert np.abs(ours - wanted)[positions >= 0].max() < EXACT
+    assert (read.task.kind, read.head.settings.tied) == ("fill_mask", tied)
+    assert Huggingface().read(str(written)).head.spec() == read.head.spec()
+
+
+@pytest.mark.torch
+class TestMaskedHeads:
+    """What a checkpoint of a masked language model may hold beside what every one holds."""
+
+    @pytest.fixture(autouse=True)
+    def _torch(self) -> None:
+        pytest.importorskip("torch", reason="makes checkpoints with PyTorch's classes")
+
+    def changed(self, path: Path, change: Any, **config: Any) -> str:
+        publish(torch_model("bert", MASKED), path)
+        tensors = load_file(path / "model.safetensors")
+        change(tensors)
+        save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+        return folder_with(path, **config)
+
+    def test_a_copy_of_the_embeddings_is_no_other_decoder(self, tmp_path: Path) -> None:
+        def copied(tensors: dict[str, Any]) -> None:
+            tensors["cls.predictions.decoder.weight"] = tensors["bert.embeddings.word_embeddings.weight"].copy()
+            tensors["cls.predictions.decoder.bias"] = tensors.pop("cls.predictions.bias")
+            tensors["cls.seq_relationship.weight"] = np.zeros((2, 16), np.float32)
+
+        read = Huggingface().read(self.changed(tmp_path, copied))
+        assert read.head.settings.tied and np.abs(read.model.get_layer("head").bias.numpy()).max() > 0
+
+    def test_another_decoder_under_a_configuration_that_ties_it_is_refused(self, tmp_path: Path) -> None:
+        def other(tensors: dict[str, Any]) -> None:
+            tensors["cls.predictions.decoder.weight"] = tensors["bert.embeddings.word_embeddings.weight"] + 1
+
+        path = self.changed(tmp_path, other)
+        read = Huggingface().read(path)
+        with pytest.raises(WeightsError, match="differs") as caught:
+            _ = read.model
+        assert "tie_word_embeddings" in caught.value.fix
+        untied = Huggingface().read(folder_with(Path(path), tie_word_embeddings=False))
+        head, table = untied.model.get_layer("head"), untied.model.get_layer("encoder").bert.embeddings.weight
+        assert np.allclose(head.decoder.numpy(), table.numpy() + 1)
+
+    def test_what_is_missing_or_not_known_is_named(self, tmp_path: Path) -> None:
+        path = self.changed(tmp_path, lambda tensors: tensors.pop("cls.predictions.bias"), hidden_act="relu")
+        with pytest.raises(WeightsError, match=r"1 missing: cls\.predictions\.bias; 0 left over"):
+            Huggingface().read(path)
+        path = self.changed(tmp_path / "other", lambda tensors: None, hidden_act="mish")
+        with pytest.raises(WeightsError, match="mish"):
+            Huggingface().read(path)
+
+    def test_a_family_without_such_a_head_is_refused(self, tmp_path: Path) -> None:
+        model = portable({"kind": "fill_mask"}, {"kind": "masked_language", "activation": "relu"})
+        with pytest.raises(ModelError, match="relu"):
+            Huggingface(family="xlm-roberta").write(model, tmp_path / "out")
+
+
+def folder_with(path: Path, **changed: Any) -> str:
+    """A checkpoint with other entries in its config.json."""
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    (path / "config.json").write_text(json.dumps({**config, **changed}), encoding="utf-8")
+    return str(path)

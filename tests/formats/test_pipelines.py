@@ -94,3 +94,41 @@ def test_answers_to_questions(both: Any) -> None:
         theirs = pipeline(question=question, context=context)
         answer = theirs["answer"].strip()  # a piece has the space before it, but no answer of ours has
         assert (ours.spans[0].text, ours.spans[0].end) == (answer, theirs["start"] + len(theirs["answer"].rstrip()))
+
+
+GAPS = [
+    "Das Zimmer in {} war sauber, aber laut.",
+    "{} Zimmer war {} .",
+    "这家酒店{} 很吵 。",
+    "كانت {} نظيفة جداً في القاهرة {}",
+    "कमरा {}था और खाना अच्छा",
+    "  ห้องสะอาด   {}  ",
+    "{}",
+    "👍🏽 très  bien, e\u0301te\u0301 {}!",
+    "it's {} , do not {}{} go .",
+]
+
+
+@pytest.mark.parametrize("vocabulary", ["sentencepiece", "wordpiece"])
+def test_masks_are_filled_as_by_the_pipeline(tmp_path: Path, vocabulary: str) -> None:
+    pytest.importorskip("torch", reason="compares with PyTorch's pipelines")
+    model = portable({"kind": "fill_mask", "max_length": 64}, "masked_language", vocabulary)
+    bias = model.model.get_layer("head").bias
+    # So small that the text still matters, so large that special tokens are among the best of some.
+    bias.assign(np.random.default_rng(5).normal(size=bias.shape) * 0.1)
+    answerer = Answerer(model.model, model.task, model.tokenizer)
+    folder = str(Huggingface().write(model, tmp_path / "written"))
+    pipeline = transformers.pipeline("fill-mask", model=folder, framework="pt", top_k=5)
+    texts = [text.replace("{}", pipeline.tokenizer.mask_token) for text in GAPS]
+    answers = asked(answerer, text=[*texts, "no gap"])
+    assert answers[-1].fills == () and answers[-1].label == ""
+    pieces = set()
+    for text, ours in zip(texts, answers, strict=False):
+        theirs = pipeline(text)
+        theirs = [theirs] if isinstance(theirs[0], dict) else theirs
+        found = [[(each.id, each.text, each.filled) for each in fills] for fills in ours.fills]
+        assert found == [[(each["token"], each["token_str"], each["sequence"]) for each in fills] for fills in theirs]
+        scores = [each.score for fills in ours.fills for each in fills]
+        assert scores == pytest.approx([each["score"] for fills in theirs for each in fills], abs=1e-5)
+        pieces |= {each.id for fills in ours.fills for each in fills}
+    assert len(pieces) > 8

@@ -15,6 +15,7 @@ PIPELINES = {
     "token_classification": "token-classification",
     "question_answering": "question-answering",
     "multiple_choice": "multiple-choice",
+    "fill_mask": "fill-mask",
     "retrieval": "sentence-similarity",
     "similarity": "sentence-similarity",
 }

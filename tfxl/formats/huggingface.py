@@ -13,9 +13,10 @@ from pydantic import Field
 from tfxl import registry
 from tfxl.backend import keras
 from tfxl.errors import ModelError, RecipeError, WeightsError
-from tfxl.formats import Format, Portable, _heads, _questions
+from tfxl.formats import Format, Portable, _heads, _masked, _questions
 from tfxl.formats._card import model_card
 from tfxl.formats._heads import CHOICE, ENCODER, HEADS, SEQUENCE, SPAN, TOKEN, Layers
+from tfxl.formats._masked import MASKED
 from tfxl.heads import Head
 from tfxl.pretrained import families, layout, selftest
 from tfxl.pretrained.checkpoint import Checkpoint, LazyArrays, write_checkpoint
@@ -37,6 +38,7 @@ CLASSES = {
     "token_classification": TOKEN,
     "question_answering": SPAN,
     "multiple_choice": CHOICE,
+    "fill_mask": MASKED,
     "retrieval": ENCODER,
     "similarity": ENCODER,
 }
@@ -53,14 +55,16 @@ class _Read(NamedTuple):
     layers: Layers | None
     arrays: Mapping[str, np.ndarray]
     """The head's; BERT's pooler is among them."""
+    masked: _masked.Found | None = None
+    """The head of a masked language model."""
 
 
 class Huggingface(Format):
     """What `save_pretrained` writes: an encoder of any family in `FAMILIES`, bare or with a head for one task.
 
-    Heads are …ForSequenceClassification, …ForTokenClassification, …ForQuestionAnswering and …ForMultipleChoice. Logits
-    are those of the original, in both directions: what is written, PyTorch's classes load. A bare encoder becomes a
-    `retrieval` model that gives the mean of its vectors.
+    Heads are …ForSequenceClassification, …ForTokenClassification, …ForQuestionAnswering, …ForMultipleChoice and
+    …ForMaskedLM. Logits are those of the original, in both directions: what is written, PyTorch's classes load. A bare
+    encoder becomes a `retrieval` model that gives the mean of its vectors.
 
     Example:
         >>> model = Huggingface().read("cardiffnlp/twitter-xlm-roberta-base-sentiment")
@@ -99,7 +103,9 @@ class Huggingface(Format):
 
         def build() -> keras.Model:
             model = task.model(load(checkpoint.config, checkpoint.arrays), head)
-            if found.layers is not None:
+            if found.masked is not None:
+                _masked.fill(model, found.masked, checkpoint.arrays[layout.WORDS], where=checkpoint.name)
+            elif found.layers is not None:
                 _heads.fill(model, found.layers, found.arrays, where=checkpoint.name)
             return model
 
@@ -121,6 +127,8 @@ class Huggingface(Format):
         kind = _kind(self.settings.architecture or next(iter(values.get("architectures") or ()), ""))
         if kind == ENCODER or not (kind or checkpoint.heads):
             return _Read(checkpoint, family, ENCODER, None, {})
+        if kind == MASKED:
+            return _Read(checkpoint, family, kind, None, {}, _masked.find(checkpoint))
         if kind not in HEADS:
             raise _unknown(where, kind, checkpoint)
         layers = HEADS[kind][family]
@@ -139,6 +147,8 @@ class Huggingface(Format):
     def _question(self, found: _Read) -> tuple[Task, Head, tuple[str, ...]]:
         """Returns the task, its head, and remarks."""
         values, told = found.checkpoint.source_config, self.settings
+        if found.masked is not None:
+            return self._task({"kind": "fill_mask"}, found), registry.build("heads", found.masked.spec), ()
         if found.layers is None:
             spec: dict[str, Any] = {"kind": "retrieval"}
             return self._task(spec, found), registry.build("heads", "embedding"), ()
@@ -183,6 +193,9 @@ class Huggingface(Format):
         prefix = "" if kind == ENCODER else f"{family.base}."
         encoder = layout.restore(families.lazy(model.model), family, first=first, prefix=prefix)
         head = _head_arrays(model, layers, prefix) if layers else {}
+        if kind == MASKED:
+            head = _masked.take(model.model, _masked.NAMES[written])
+            values["tie_word_embeddings"] = model.head.settings.tied
         shapes = {**encoder.shapes, **{name: array.shape for name, array in head.items()}}
         arrays = LazyArrays(shapes, lambda name: head[name] if name in head else encoder[name])
         architecture = f"{family.architectures}{kind}"
@@ -199,6 +212,8 @@ class Huggingface(Format):
             raise _unlike(model, f"a model of the task {model.task.kind}", f"one of the tasks {', '.join(CLASSES)}")
         if kind == ENCODER:
             return kind, None, "bert" if self.settings.family == "auto" else self.settings.family
+        if kind == MASKED:
+            return kind, None, _masked.family_for(model, self.settings.family)
         told, activation = model.head.settings, "none"
         if kind in POOLED:
             activation = told.transform if model.head.kind == "pooled" and told.pooling == "first" else ""
@@ -239,7 +254,7 @@ def _unknown(where: str, kind: str, checkpoint: Checkpoint) -> WeightsError:
     named = ", ".join(checkpoint.source_config.get("architectures") or ()) or "no architectures"
     return WeightsError(
         f"{where}: config.json names {named}" + (f", read as {kind}" if kind and kind not in named else ""),
-        expected=f"a class that ends in {', '.join(HEADS)} or {ENCODER}",
+        expected=f"a class that ends in {', '.join((*HEADS, MASKED))} or {ENCODER}",
         fix=f'Set architecture to the right one of these; architecture = "{ENCODER}" takes the encoder and leaves the '
         "head out.",
     )

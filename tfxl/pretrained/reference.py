@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata, util
 from pathlib import Path
@@ -34,7 +34,9 @@ class Outputs(NamedTuple):
     library: str
 
 
-def outputs(folder: Path, architecture: str, rows: Rows, *, token_types: bool) -> Outputs:
+def outputs(
+    folder: Path, architecture: str, rows: Rows, *, token_types: bool, positions: np.ndarray | None = None
+) -> Outputs:
     """Returns what transformers' own class gives; the class is gone from memory afterwards.
 
     Args:
@@ -42,6 +44,9 @@ def outputs(folder: Path, architecture: str, rows: Rows, *, token_types: bool) -
         architecture: The class, such as `XLMRobertaForTokenClassification`.
         rows: What it reads; for …ForMultipleChoice each row is taken as a text with one choice.
         token_types: Whether the class is to see the token types.
+        positions: `[rows, positions]`, the tokens whose logits are wanted, for a class that gives each token a logit
+            for every piece of the vocabulary: it then answers a row at a time, as all of them would fill the memory.
+            -1 stands for none.
 
     Raises:
         WeightsError: transformers has no such class, or cannot load the folder into it.
@@ -53,7 +58,7 @@ def outputs(folder: Path, architecture: str, rows: Rows, *, token_types: bool) -
     run = _torch if has_torch() else _tensorflow
     try:
         with _quiet():
-            found = run(folder, architecture, given)
+            found = run(folder, architecture, given, positions)
     except (AttributeError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise WeightsError(
             f"{folder}: transformers cannot load it as {architecture} ({type(error).__name__}: {error})"[:500],
@@ -70,18 +75,22 @@ def has_torch() -> bool:
     return util.find_spec("torch") is not None
 
 
-def _torch(folder: Path, architecture: str, rows: Rows) -> Outputs:
+def _torch(folder: Path, architecture: str, rows: Rows, positions: np.ndarray | None) -> Outputs:
     import torch
 
     kind = getattr(transformers, architecture)
     model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-    with torch.no_grad():
-        tensors = {name: torch.from_numpy(array.astype(np.int64)) for name, array in rows.items()}
-        found = model(**tensors, output_hidden_states=True)
-    return _collected(found, f"transformers {transformers.__version__}, torch {metadata.version('torch')}")
+    library = f"transformers {transformers.__version__}, torch {metadata.version('torch')}"
+
+    def answers(given: Rows) -> Outputs:
+        with torch.no_grad():
+            tensors = {name: torch.from_numpy(array.astype(np.int64)) for name, array in given.items()}
+            return _collected(model(**tensors, output_hidden_states=True), library)
+
+    return _answered(answers, rows, positions)
 
 
-def _tensorflow(folder: Path, architecture: str, rows: Rows) -> Outputs:
+def _tensorflow(folder: Path, architecture: str, rows: Rows, positions: np.ndarray | None) -> Outputs:
     from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
 
     from tfxl.backend import tf
@@ -91,8 +100,26 @@ def _tensorflow(folder: Path, architecture: str, rows: Rows) -> Outputs:
     arrays = read_tensors(folder)
     model.build_in_name_scope()
     load_pytorch_state_dict_in_tf2_model(model, {name: arrays[name] for name in arrays}, allow_missing_keys=True)
-    found = model({name: tf.constant(array) for name, array in rows.items()}, output_hidden_states=True, training=False)
-    return _collected(found, f"transformers {transformers.__version__}, tensorflow {tf.__version__}")
+    library = f"transformers {transformers.__version__}, tensorflow {tf.__version__}"
+
+    def answers(given: Rows) -> Outputs:
+        tensors = {name: tf.constant(array) for name, array in given.items()}
+        return _collected(model(tensors, output_hidden_states=True, training=False), library)
+
+    return _answered(answers, rows, positions)
+
+
+def _answered(answers: Callable[[Rows], Outputs], rows: Rows, positions: np.ndarray | None) -> Outputs:
+    """Answers all rows at once; with positions a row at a time, of whose logits those at its positions stay."""
+    if positions is None:
+        return answers(rows)
+    found = []
+    for place, wanted in enumerate(positions):
+        one = answers({name: array[place : place + 1] for name, array in rows.items()})
+        found.append(one._replace(logits=None if one.logits is None else one.logits[:, np.maximum(wanted, 0)]))
+    hidden = [np.concatenate(states) for states in zip(*(one.hidden for one in found), strict=True)]
+    logits = [one.logits for one in found if one.logits is not None]
+    return Outputs(hidden, np.concatenate(logits) if logits else None, found[0].library)
 
 
 def _collected(found: Any, library: str) -> Outputs:

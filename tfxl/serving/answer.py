@@ -57,13 +57,15 @@ class Answerer(tf.Module):
 
     def __init__(self, model: keras.Model, task: Task, tokenizer: Tokenizer, *, reads_text: bool = True) -> None:
         super().__init__(name="answerer")
+        task = task.with_tokenizer(tokenizer)
         self.model_variables = list(model.variables)
         rows = {name: _rows(model, name) for name in ("position_embeddings", "token_type_embeddings")}
         self.parts = _Parts(model, task, tokenizer, rows["position_embeddings"], rows["token_type_embeddings"])
         self.resources = dict(task.resources)
         tokens = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
         # The functions call each other instead of each holding a copy of the network and of the tokenizer's model.
-        self._network = tf.function(self._logits, input_signature=[tokens])
+        asked = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in model.input}
+        self._network = tf.function(self._logits, input_signature=[asked])
         self.functions = {"tokens": tf.function(self._tokens, input_signature=[tokens])}
         if not reads_text:
             return
@@ -91,12 +93,15 @@ class Answerer(tf.Module):
         """Answers serialised `tf.Example`s `[batch]`, as TensorFlow Serving's classify call sends them."""
         return self._call("classify", {"inputs": inputs}, tf.string)
 
-    def layer_by_layer(self, function: str = "text", /, **texts: Any) -> Tensors:
-        """Answers raw texts like a function but with the Keras model run eagerly: what an export is compared with."""
-        batch = {name: tf.convert_to_tensor(value, tf.string) for name, value in texts.items()}
-        task = self._tasks()[function]
-        encoded = encode(batch, task, self.parts.tokenizer)
-        return task.decode(self._logits(encoded), encoded)
+    def layer_by_layer(self, function: str = "text", /, **inputs: Any) -> Tensors:
+        """Answers like a function but with the Keras model run eagerly: what an export is compared with."""
+        if function == "tokens":
+            task, encoded = self.parts.task, {name: tf.convert_to_tensor(inputs[name], tf.int32) for name in INPUTS}
+        else:
+            task = self._tasks()[function]
+            texts = {name: tf.convert_to_tensor(value, tf.string) for name, value in inputs.items()}
+            encoded = encode(texts, task, self.parts.tokenizer)
+        return task.decode(self._logits(task.inputs(encoded)), encoded)
 
     def signatures(self) -> dict[str, Any]:
         """Returns what a SavedModel offers, by name: `serving_default`, and `tokens` and `classify` beside `text`."""
@@ -140,10 +145,10 @@ class Answerer(tf.Module):
         return {"classes": answer["labels"], "scores": answer["scores"]}
 
     def _answer(self, encoded: Tensors, task: Task) -> Tensors:
-        return task.decode(self._network({name: encoded[name] for name in INPUTS}), encoded)
+        return task.decode(self._network(task.inputs(encoded)), encoded)
 
-    def _logits(self, encoded: Tensors) -> tf.Tensor:
-        return self.parts.model({name: encoded[name] for name in INPUTS}, training=False)
+    def _logits(self, inputs: Tensors) -> tf.Tensor:
+        return self.parts.model(inputs, training=False)
 
     def _checks(self, batch: Tensors) -> list[tf.Operation]:
         """What is wrong with tokens and would not be refused by the model itself, or not in words."""

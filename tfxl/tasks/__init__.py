@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tfxl.text.tokenizer import Tokenizer
 
 Tensors = dict[str, tf.Tensor]
+POSITIONS = "masked_positions"
+"""The fourth input of models that answer for some tokens alone, `[rows, positions]` int32: these tokens, -1 where a row
+has fewer of them than others."""
 
 
 class Task(Part):
@@ -43,6 +46,8 @@ class Task(Part):
     """Rows of tokens that belong together: 2 where a task compares two texts that are read apart."""
     target_padding: int | None = None
     """What pads targets `[rows, tokens]`, for tasks whose targets belong to tokens."""
+    draws: ClassVar[bool] = False
+    """Whether `encode` makes random choices in training; its batch then has `draw` `[batch]` int64, a seed a text."""
     learns_from_validation: bool = False
     """Whether `tuned` wants the answers to the validation data."""
     measured_on: ClassVar[tuple[str, ...]] = ("text",)
@@ -73,6 +78,24 @@ class Task(Part):
     def with_resources(self, resources: Mapping[str, tf.Variable]) -> Self:
         """Returns the task with the `resources` of a saved model; itself if there are none."""
         return self
+
+    def with_tokenizer(self, tokenizer: Tokenizer) -> Self:
+        """Returns the task with what `inputs` and `decode` need of the encoder's tokenizer; itself if it is nothing."""
+        return self
+
+    def inputs(self, encoded: Tensors) -> Tensors:
+        """Returns what the model reads of what `encode` gave, or of tokens that a caller sent: the three inputs."""
+        return {name: encoded[name] for name in INPUTS}
+
+    def probe(self, encoded: Tensors) -> Tensors:
+        """Returns rows of texts as `inputs` takes them, with something in them to answer; most tasks answer any text.
+
+        Models are compared on such rows.
+
+        Args:
+            encoded: The three inputs `[rows, tokens]`.
+        """
+        return encoded
 
     @property
     @abstractmethod
@@ -124,13 +147,14 @@ class Task(Part):
 
         Args:
             batch: The texts by `text_inputs`, each `[batch]` string (`choices` `[batch, choices]`); in training those
-                by `training_inputs`, what `features` adds and, with `stride`, `window` `[batch]` int32.
+                by `training_inputs`, what `features` adds, where the task `draws` also `draw`, and, with `stride`,
+                `window` `[batch]` int32.
             tokenizer: The encoder's tokenizer.
 
         Returns:
-            The three model inputs `[rows, tokens]` and `truncated` `[batch]` bool; when windows are not asked for,
-            with `stride`, also `example` `[rows]` int32, the row's place among the texts (times `rows_per_text`); in
-            training also `target` and `weight` `[rows, …]`, as the loss takes them.
+            What `inputs` takes, the three inputs `[rows, tokens]` among it, and `truncated` `[batch]` bool; when
+            windows are not asked for, with `stride`, also `example` `[rows]` int32, the row's place among the texts
+            (times `rows_per_text`); in training also `target` and `weight` `[rows, …]`, as the loss takes them.
         """
 
     def encode_texts(self, batch: Tensors, tokenizer: Tokenizer, *, offsets: bool = False) -> Tensors:
@@ -156,7 +180,7 @@ class Task(Part):
             offsets: Whether to add offsets.
         """
         told = self.settings
-        limits = {"max_length": told.max_length, "stride": told.stride, "max_windows": told.max_windows}
+        limits: dict[str, Any] = {"max_length": told.max_length, "stride": told.stride, "max_windows": told.max_windows}
         encoded = tokenizer.encode(*texts, **limits, offsets=offsets)
         return encoded if window is None or "example" not in encoded else windows.pick(encoded, window)
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -76,6 +76,7 @@ class Coder(Protocol):
     """What batches need of a task: plain features of examples, and their encoding in the graph."""
 
     target_padding: Any
+    draws: ClassVar[bool]
 
     @property
     def training_rows(self) -> int:
@@ -90,6 +91,9 @@ class Coder(Protocol):
 
     def encode(self, batch: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
         """Encodes a batch in the graph."""
+
+    def inputs(self, encoded: dict[str, Any]) -> dict[str, Any]:
+        """Returns what the model reads of it."""
 
 
 class StaticShapes(NamedTuple):
@@ -273,15 +277,17 @@ class Batches:
         def features() -> Iterator[dict[str, np.ndarray]]:
             for epoch in range(start_epoch, epochs):
                 for indices in self.plan(epoch)[start_step if epoch == start_epoch else 0 :]:
-                    yield self._batch(indices)
+                    yield self._batch(indices, epoch)
 
         raw = tf.data.Dataset.from_generator(features, output_signature=self._signature())
         return raw.map(self._encode, num_parallel_calls=2, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
-    def _batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def _batch(self, indices: np.ndarray, epoch: int = 0) -> dict[str, np.ndarray]:
         features = self.task.features(self.rows[self.measured.rows[indices]])
         if self.measured.windows is not None:
             features["window"] = self.measured.windows[indices]
+        if self.task.draws:
+            features["draw"] = np.array([self._draw(int(index), epoch) for index in indices], np.int64)
         size = self._full(self.batch_size if self.static else len(indices))
         if len(indices) == size:
             return features
@@ -291,6 +297,10 @@ class Batches:
         filled["weight"][len(indices) :] = 0.0
         filled["weight"] *= np.float32(size / len(indices))
         return filled
+
+    def _draw(self, index: int, epoch: int) -> int:
+        """Returns the seed of an item's random choices in an epoch, whatever batch it is in."""
+        return int(np.random.default_rng((self.seed, 3, epoch, index)).integers(2**62))
 
     def _full(self, size: int) -> int:
         """Returns how many items a batch of so many is filled up to, so that the devices' shares are of whole texts."""
@@ -308,10 +318,11 @@ class Batches:
 
     def _encode(self, batch: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], Any, Any]:
         encoded = self.task.encode(batch, self.tokenizer)
-        inputs = {name: encoded[name] for name in INPUTS}
+        inputs = self.task.inputs(encoded)
         if self.static is None:
             return inputs, encoded["target"], encoded["weight"]
-        tensors, values = {**inputs}, dict.fromkeys(inputs, 0) | {"input_ids": self.tokenizer.special.pad}
+        tensors = {name: inputs[name] for name in INPUTS}
+        values = dict.fromkeys(INPUTS, 0) | {"input_ids": self.tokenizer.special.pad}
         # Targets of tokens grow with their tokens; a joint task has one for each task.
         targets = encoded["target"] if isinstance(encoded["target"], dict) else {"": encoded["target"]}
         paddings = self.task.target_padding
@@ -320,7 +331,7 @@ class Batches:
                 tensors[f"target/{name}"], values[f"target/{name}"] = targets[name], value
         tensors = _pad(tensors, self.static.lengths, values, self._full(self.batch_size) * self.task.training_rows)
         padded = {name: tensors.get(f"target/{name}", target) for name, target in targets.items()}
-        inputs = {name: tensors[name] for name in INPUTS}
+        inputs |= {name: tensors[name] for name in INPUTS}
         return inputs, padded if isinstance(encoded["target"], dict) else padded[""], encoded["weight"]
 
 

@@ -14,6 +14,7 @@ from tokenizers import models, pre_tokenizers, processors
 from tfxl.backend import tf
 from tfxl.errors import WeightsError
 from tfxl.text import published
+from tfxl.text.detokenizer import Spelling
 from tfxl.text.tokenizer import Offsets, SpecialIds, Tokenizer, damaged, special_ids, special_names
 
 NAMES = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
@@ -23,6 +24,11 @@ FLAGS = {
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
 """What `tokenizer_config.json` calls the flags of a BertNormalizer; it has the last word on them."""
+
+_PLAIN = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+_OTHER = [byte for byte in range(256) if byte not in _PLAIN]
+BYTES = {chr(byte): byte for byte in _PLAIN} | {chr(256 + place): byte for place, byte in enumerate(_OTHER)}
+"""The letter that byte-level BPE has for each byte (Radford et al. 2019)."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,20 @@ class Library(Tokenizer):
             "tokenizer_config.json": json.dumps(config, ensure_ascii=False, indent=2).encode(),
         }
 
+    def spelling(self) -> Spelling:
+        """Returns how pieces are written: byte by byte, or as the file's decoder does it."""
+        whole, pieces = json.loads(self._parts.library.to_str()), self.vocabulary()
+        if (whole.get("decoder") or {}).get("type") == "ByteLevel" or whole["model"]["type"] == "BPE":
+            first = inner = [_bytes_of(piece) for piece in pieces]
+        else:
+            decode = self._parts.library.decoder.decode
+            first = [decode([piece]).encode() for piece in pieces]
+            inner = [decode(["a", piece]).removeprefix("a").encode() for piece in pieces]
+        hidden = [each["id"] for each in whole.get("added_tokens") or () if each.get("special")]
+        hidden += [id for id in self.special if id is not None]
+        cleaned = bool(self._parts.config.get("clean_up_tokenization_spaces", False))
+        return Spelling(first, inner, tuple(sorted(set(hidden))), cleaned)
+
     def keep(self, ids: list[int]) -> Library:
         """Raises a WeightsError: merges build on each other, so a piece cannot be left out alone."""
         raise WeightsError(
@@ -136,6 +156,15 @@ class Library(Tokenizer):
         ragged = tf.RaggedTensor.from_row_lengths(ids, lengths)
         return Offsets(ragged, ragged.with_values(starts), ragged.with_values(ends))
 
+    def _pieces_beside_masks(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        # To byte-level pieces a space counts: the mask says in the file on which of its sides it swallows some.
+        added = json.loads(self._parts.library.to_str()).get("added_tokens") or ()
+        told: Mapping[str, Any] = next((each for each in added if each["id"] == self.mask), {})
+        for side, pattern in (("lstrip", r"[\s\p{Z}]+$"), ("rstrip", r"^[\s\p{Z}]+")):
+            if told.get(side):
+                texts = tf.strings.regex_replace(texts, pattern, "")
+        return self._pieces(texts)
+
     def _cut(self, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Returns ids, first bytes and bytes after the last of all texts one after another, and pieces a text."""
         decoded = [text.decode("utf-8", "replace") for text in texts.reshape(-1).tolist()]
@@ -151,6 +180,12 @@ class Library(Tokenizer):
         # A byte that is no UTF-8 is read as a character of three bytes; its place must still lie inside of the text.
         most = np.repeat(np.where(sizes == given, sizes, np.minimum(sizes, given)), lengths)
         return flat[:, 0].copy(), np.minimum(flat[:, 1], most), np.minimum(flat[:, 2], most), lengths
+
+
+def _bytes_of(piece: str) -> bytes:
+    """The bytes that a byte-level piece stands for; a piece of other letters, such as an added one, is itself."""
+    known = [BYTES.get(letter) for letter in piece]
+    return piece.encode() if None in known else bytes(known)  # type: ignore[arg-type]
 
 
 def _place(text: str, first: int, after: int) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from tensorflow_text.python.ops import sentencepiece_tokenizer
 from tfxl.backend import tf
 from tfxl.errors import WeightsError
 from tfxl.text import published
+from tfxl.text.detokenizer import Spelling
 from tfxl.text.tokenizer import Offsets, SpecialIds, Tokenizer, added_pieces, damaged, special_ids, special_names
 
 NAMES = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
@@ -185,6 +186,16 @@ class SentencePiece(Tokenizer):
             },
             ensure_ascii=False,
         ).encode()
+
+    def spelling(self) -> Spelling:
+        """Returns how pieces are written: `▁` is a space, but not at the beginning of a text."""
+        pieces = self.vocabulary()
+        return Spelling(
+            first=[piece.replace("▁", "").encode() for piece in pieces],
+            inner=[piece.replace("▁", " ").encode() for piece in pieces],
+            hidden=tuple(sorted(id for id in self.special if id is not None)),
+            cleaned=bool(self._parts.config.get("clean_up_tokenization_spaces", False)),
+        )
 
     def keep(self, ids: list[int]) -> SentencePiece:
         """Returns a tokenizer with these pieces alone; the normaliser stays as it is."""

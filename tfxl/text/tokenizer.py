@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from tfxl.backend import tf
 from tfxl.errors import RecipeError, WeightsError
 from tfxl.text import published, windows
+from tfxl.text.detokenizer import Spelling
 from tfxl.text.windows import Rows
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
@@ -79,12 +80,20 @@ class Tokenizer(tf.Module, metaclass=ABCMeta):
         """Returns a tokenizer with these pieces alone (ascending ids); the new id of a piece is its rank in `ids`."""
 
     @abstractmethod
+    def spelling(self) -> Spelling:
+        """Returns how pieces are written as text again."""
+
+    @abstractmethod
     def _pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Tokenises stripped texts `[batch]`; `[batch, (pieces)]` int32."""
 
     @abstractmethod
     def _pieces_with_offsets(self, texts: tf.Tensor) -> Offsets:
         """Tokenises stripped texts `[batch]`; offsets count bytes of these texts."""
+
+    def _pieces_beside_masks(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Tokenises what stands before, between and after masks; white space beside a mask is dropped."""
+        return self._pieces(tf.strings.strip(texts))
 
     @property
     def size(self) -> int:
@@ -105,6 +114,44 @@ class Tokenizer(tf.Module, metaclass=ABCMeta):
             `[batch, (pieces)]` int32.
         """
         return self._pieces(tf.strings.strip(texts))
+
+    def pieces_and_masks(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of the texts' pieces, with the mask wherever a text holds the mask token's name.
+
+        As transformers' tokenizers do it, a text ends before each mask, and another one begins after it.
+
+        Args:
+            texts: `[batch]` string.
+
+        Returns:
+            `[batch, (pieces)]` int32.
+
+        Raises:
+            WeightsError: The vocabulary has no mask token.
+        """
+        parts = tf.strings.split(tf.strings.strip(texts), self.piece(self.mask))
+        pieces = self._pieces_beside_masks(parts.flat_values).with_row_splits_dtype(tf.int64)
+        # A mask stands before each part of a text but its first.
+        starts, count = parts.row_starts(), tf.size(parts.flat_values, tf.int64)
+        masks = 1 - tf.scatter_nd(starts[:, None], tf.ones_like(starts), count[None])
+        mask = tf.RaggedTensor.from_row_lengths(tf.fill([tf.reduce_sum(masks)], self.mask), masks)
+        return parts.with_flat_values(tf.concat([mask, pieces], axis=1)).merge_dims(1, 2)
+
+    @property
+    def mask(self) -> int:
+        """The id of the mask token.
+
+        Raises:
+            WeightsError: The vocabulary has none.
+        """
+        if self.special.mask is None:
+            raise WeightsError(
+                "a vocabulary without a mask token",
+                expected="a tokenizer whose files name one, such as [MASK] or <mask>",
+                fix="Use the tokenizer files that the weights were published with. Models that were never trained on "
+                "masks cannot fill them.",
+            )
+        return self.special.mask
 
     def pieces_with_offsets(self, texts: tf.Tensor) -> Offsets:
         """Returns the pieces and the bytes of the original texts that they stand for, white space left out.
@@ -129,6 +176,7 @@ class Tokenizer(tf.Module, metaclass=ABCMeta):
         stride: int = 0,
         max_windows: int = 64,
         offsets: bool = False,
+        masks: bool = False,
     ) -> dict[str, tf.Tensor]:
         """Encodes texts, or pairs of texts, as a model reads them.
 
@@ -143,6 +191,7 @@ class Tokenizer(tf.Module, metaclass=ABCMeta):
             stride: Tokens that neighbouring windows share; 0 cuts long texts instead.
             max_windows: The most windows of a text; what is left of it is cut.
             offsets: Whether to tell which bytes of the text (the second of a pair) each token stands for.
+            masks: Whether the mask token's name in a text is read as the mask; not together with offsets.
 
         Returns:
             `input_ids`, `token_type_ids`, `attention_mask` `[rows, tokens]` int32, padded on the right to the longest
@@ -156,8 +205,9 @@ class Tokenizer(tf.Module, metaclass=ABCMeta):
         sides = [texts] if second_texts is None else [texts, second_texts]
         room = max_length - 2 - self.separators_between * (len(sides) - 1)
         _check_room(max_length, room, stride, len(sides))
-        last = self.pieces_with_offsets(sides[-1]) if offsets else (self.pieces(sides[-1]),)
-        parts = [*(self.pieces(side) for side in sides[:-1]), last[0]]
+        read = self.pieces_and_masks if masks else self.pieces
+        last = self.pieces_with_offsets(sides[-1]) if offsets else (read(sides[-1]),)
+        parts = [*(read(side) for side in sides[:-1]), last[0]]
         rows = windows.cut(parts, room, stride=stride, most=max_windows) if stride else windows.shorten(parts, room)
         index, encoded = self._assemble(parts, rows)
         if stride:

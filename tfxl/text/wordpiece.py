@@ -12,6 +12,7 @@ import tensorflow_text
 from tfxl.backend import tf
 from tfxl.errors import WeightsError
 from tfxl.text import published
+from tfxl.text.detokenizer import CLEANED, Spelling
 from tfxl.text.tokenizer import Offsets, SpecialIds, Tokenizer, added_pieces, damaged, special_ids, special_names
 
 NAMES = {"cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "unk": "[UNK]", "mask": "[MASK]"}
@@ -21,6 +22,8 @@ LONGEST_WORD = 300
 
 NO_TEXT = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\p{Cf}\p{Co}\x{FFFD}]+"
 """What the original drops: control, format and private characters. The op would make spaces of them."""
+TIDIED = (*CLEANED[:7], (" do not", " don't"), *CLEANED[7:])
+"""What the library of tokenizers makes of spaces in a piece."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class WordPiece(Tokenizer):
             "do_lower_case": normalizer.get("lowercase", False),
             "strip_accents": normalizer.get("strip_accents"),
             "tokenize_chinese_chars": normalizer.get("handle_chinese_chars", True),
+            "clean_up_tokenization_spaces": False,  # transformers' default for this file, unlike that for a vocab.txt
         }
         return cls(pieces, {**flags, **config})
 
@@ -130,6 +134,16 @@ class WordPiece(Tokenizer):
             "tokenizer_config.json": json.dumps(config, ensure_ascii=False, indent=2).encode(),
         }
 
+    def spelling(self) -> Spelling:
+        """Returns how pieces are written: a space before each but the first, none before the parts of a word."""
+        pieces = self._parts.pieces
+        return Spelling(
+            first=[_tidied(piece).encode() for piece in pieces],
+            inner=[_tidied(piece[2:] if piece.startswith("##") else f" {piece}").encode() for piece in pieces],
+            hidden=tuple(sorted(id for id in self.special if id is not None)),
+            cleaned=bool(self._parts.config.get("clean_up_tokenization_spaces", True)),
+        )
+
     def keep(self, ids: list[int]) -> WordPiece:
         """Returns a tokenizer with these pieces alone."""
         return WordPiece([self._parts.pieces[id] for id in ids], self._parts.config)
@@ -163,3 +177,9 @@ class WordPiece(Tokenizer):
         if self.strip_accents:
             texts = tf.strings.regex_replace(tensorflow_text.normalize_utf8(texts, "NFD"), r"\p{Mn}+", "")
         return texts
+
+
+def _tidied(piece: str) -> str:
+    for wide, narrow in TIDIED:
+        piece = piece.replace(wide, narrow)
+    return piece

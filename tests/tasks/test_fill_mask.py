@@ -1,0 +1,238 @@
+"""Masked language models: what is masked, what is asked for, what is answered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfxl import registry
+from tfxl.backend import keras, tf
+from tfxl.encoders.tiny import Tiny
+from tfxl.errors import ModelError, RecipeError
+from tfxl.example import Example
+from tfxl.serving.answer import Answerer, predict
+from tfxl.tasks import POSITIONS
+from tfxl.tasks._masking import Share, corrupted, drawn, owned, positions_of, uniform
+from tfxl.tasks.fill_mask import FillMask
+from tfxl.text.dataset import Batches, Rows
+
+TEXTS = ["das Zimmer war groß und das Essen war gut", "房间 很 干净 ， 饭菜 也 很 好吃 。", "कमरा साफ़ था", ""]
+
+
+@pytest.fixture(scope="module", params=["sentencepiece", "wordpiece"])
+def encoder(request: pytest.FixtureRequest) -> Tiny:
+    return Tiny(vocabulary=request.param)
+
+
+@pytest.fixture(scope="module")
+def answerer(encoder: Tiny) -> Answerer:
+    keras.utils.set_random_seed(1)
+    task = FillMask(max_length=24, num_fills=3, max_masks=4)
+    return Answerer(task.model(encoder.build()), task, encoder.tokenizer())
+
+
+def mask_of(encoder: Tiny) -> str:
+    return encoder.tokenizer().piece(encoder.tokenizer().mask)
+
+
+def batches(encoder: Tiny, tmp_path, *, seed: int = 0, **told) -> Batches:
+    rows = Rows.write((Example(text) for text in TEXTS * 8), tmp_path / "rows", group=lambda example: example.language)
+    return Batches(rows, FillMask(**told), encoder.tokenizer(), batch_size=8, seed=seed)
+
+
+class TestChoices:
+    """What is drawn is a function of the seed alone."""
+
+    def test_numbers_are_even_and_independent_of_the_rows_beside(self):
+        seeds = tf.constant(np.random.default_rng(0).integers(2**62, size=200))
+        numbers = uniform(seeds, tf.range(100), stream=0).numpy()
+        assert numbers.min() >= 0 and numbers.max() < 1
+        assert np.histogram(numbers, 10, (0, 1))[0].min() > 1850
+        assert np.array_equal(uniform(seeds[7:8], tf.range(50), stream=0)[0], numbers[7, :50])
+        others = [uniform(seeds, tf.range(100), stream=1).numpy(), numbers[:, ::-1], np.roll(numbers, 1, axis=0)]
+        assert all(abs(np.corrcoef(numbers.ravel(), other.ravel())[0, 1]) < 0.03 for other in others)
+
+    def test_a_share_of_the_candidates_is_chosen_and_at_least_one(self):
+        candidates = tf.constant(np.arange(40) < np.array([[40], [20], [3], [1], [0]]))
+        chosen = drawn(candidates, tf.constant([1, 2, 3, 4, 5], tf.int64), 0.15).numpy()
+        assert chosen.sum(axis=1).tolist() == [6, 3, 1, 1, 0]
+        assert not (chosen & ~candidates.numpy()).any()
+        positions = positions_of(tf.constant(chosen)).numpy()
+        assert positions.shape == (5, 6) and (positions[4] == -1).all()
+        assert all((row[row >= 0] == np.flatnonzero(kept)).all() for row, kept in zip(positions, chosen, strict=True))
+
+    def test_eight_of_ten_become_the_mask_and_one_another_piece(self, encoder):
+        tokenizer = encoder.tokenizer()
+        usual = [id for id in range(tokenizer.size) if id not in tokenizer.special]
+        ids = tf.constant(np.random.default_rng(0).choice(usual, (400, 50)).astype(np.int32))
+        seeds = tf.range(400, dtype=tf.int64)
+        everything, options = tf.ones_like(ids, tf.bool), {"special": tokenizer.special, "size": tokenizer.size}
+        found = corrupted(ids, everything, seeds, share=Share(), **options).numpy()
+        is_mask, same = found == tokenizer.mask, found == ids.numpy()
+        assert is_mask.mean() == pytest.approx(0.8, abs=0.01) and same.mean() == pytest.approx(0.1, abs=0.01)
+        others = found[~is_mask & ~same]
+        assert not set(others) & set(tokenizer.special) and len(set(others)) > 0.9 * len(usual)
+        assert np.array_equal(corrupted(ids, ~everything, seeds, share=Share(), **options), ids)
+
+    def test_each_token_counts_in_one_window(self, encoder):
+        text = tf.constant([" ".join(TEXTS[:3]), TEXTS[2], ""])
+        whole = encoder.tokenizer().pieces(text).to_list()
+        encoded = encoder.tokenizer().encode(text, max_length=12, stride=5)
+        counts, ids, real = (
+            owned(encoded, 5).numpy(),
+            encoded["input_ids"].numpy(),
+            ~np.isin(encoded["input_ids"].numpy(), encoder.tokenizer().special[:3]),
+        )
+        assert (encoded["example"].numpy() == 0).sum() > 2
+        for number, pieces in enumerate(whole):
+            rows = encoded["example"].numpy() == number
+            assert [id for row in np.flatnonzero(rows) for id in ids[row][counts[row] & real[row]]] == [
+                id for id in pieces if id not in encoder.tokenizer().special[:3]
+            ]
+
+
+class TestTraining:
+    """Masks in training."""
+
+    def test_targets_are_the_pieces_that_stood_there(self, encoder, tmp_path):
+        inputs, target, weight = next(iter(batches(encoder, tmp_path, masked_share=0.3).dataset(1)))
+        plain = {
+            tuple(row) for row in encoder.tokenizer().encode(tf.constant(TEXTS), max_length=128)["input_ids"].numpy()
+        }
+        ids, positions = inputs["input_ids"].numpy().copy(), inputs[POSITIONS].numpy()
+        asked = positions >= 0
+        assert (asked == (target.numpy() >= 0)).all() and asked.any() and weight.shape == (8,)
+        rows = np.arange(8)[:, None].repeat(positions.shape[1], 1)
+        ids[rows[asked], positions[asked]] = target.numpy()[asked]
+        pad = encoder.tokenizer().special.pad
+        restored = {tuple(id for id in row if id != pad) for row in ids}
+        assert restored <= {tuple(id for id in row if id != pad) for row in plain}
+        assert not set(target.numpy()[asked]) & set(encoder.tokenizer().special)
+
+    def test_masks_are_others_in_each_epoch_and_the_same_in_each_run(self, encoder, tmp_path):
+        def ids(**options):
+            made = batches(encoder, tmp_path, **options)
+            return [inputs["input_ids"].numpy() for inputs, _, _ in made.dataset(2)]
+
+        first, again, other = ids(seed=3), ids(seed=3), ids(seed=4)
+        assert all(np.array_equal(*pair) for pair in zip(first, again, strict=True))
+        assert not all(a.shape == b.shape and np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+        masks = [
+            sum((row == encoder.tokenizer().mask).tobytes().__hash__() for row in part)
+            for part in (first[:4], first[4:])
+        ]
+        assert masks[0] != masks[1]
+
+    def test_windows_of_long_texts_are_trained_on(self, encoder, tmp_path):
+        made = batches(encoder, tmp_path, max_length=8, stride=2)
+        assert len(made.measured.rows) > 8 * len(TEXTS)
+        for inputs, target, _ in made.dataset(1):
+            assert inputs["input_ids"].shape[1] <= 8 and inputs[POSITIONS].shape == target.shape
+
+    def test_tied_embeddings_learn_from_both_ends(self, encoder):
+        task = FillMask()
+        model = task.model(encoder.build())
+        table = model.get_layer("encoder").bert.embeddings.weight
+        inputs = {name: tf.constant([[5, 6, 7]]) for name in ("input_ids",)}
+        inputs |= {"token_type_ids": tf.zeros([1, 3], tf.int32), "attention_mask": tf.ones([1, 3], tf.int32)}
+        with tf.GradientTape() as tape:
+            loss = task.loss().call(tf.constant([[9]]), model({**inputs, POSITIONS: tf.constant([[1]])}))
+        gradient = tf.convert_to_tensor(tape.gradient(loss, table)).numpy()
+        assert np.abs(gradient).max(axis=1).min() > 0  # of every piece, not of those in the row alone
+        assert sum(variable is table for variable in model.trainable_variables) == 1
+
+    def test_rows_without_masks_cost_nothing(self):
+        logits = tf.random.normal([2, 2, 7])
+        loss = FillMask().loss().call(tf.constant([[3, -1], [-1, -1]]), logits).numpy()
+        assert loss[0] == pytest.approx(float(-tf.nn.log_softmax(logits)[0, 0, 3]), abs=1e-5) and loss[1] == 0
+
+
+class TestAnswers:
+    """What a model says of texts with masks, and of texts without."""
+
+    def test_each_mask_gets_its_best_pieces(self, answerer, encoder):
+        mask = mask_of(encoder)
+        one, several, none = predict(
+            answerer.text,
+            answerer.parts.task,
+            {"text": [f"das {mask} war gut", f"{mask} 房间 {mask} 很", "das Zimmer war gut"]},
+        )
+        assert [len(each.fills) for each in (one, several, none)] == [1, 2, 0]
+        best = one.fills[0][0]
+        assert (one.label, one.scores[best.text]) == (best.text, best.score)
+        assert [fill.score for fill in one.fills[0]] == sorted((fill.score for fill in one.fills[0]), reverse=True)
+        assert all(fill.text.removeprefix("##") in fill.filled and mask not in fill.filled for fill in one.fills[0])
+        assert mask in several.fills[0][0].filled and none.label == ""
+
+    def test_tokens_and_texts_are_answered_alike(self, answerer, encoder):
+        texts = tf.constant([f"das {mask_of(encoder)} war", f"{mask_of(encoder)}{mask_of(encoder)}", "gut"])
+        encoded = encoder.tokenizer().encode(texts, max_length=24, masks=True)
+        names = ("input_ids", "token_type_ids", "attention_mask")
+        by_tokens = answerer.tokens(**{name: encoded[name] for name in names})
+        by_text = answerer.text(text=texts)
+        assert set(by_text) - set(by_tokens) == {"truncated"}
+        for name, value in by_tokens.items():
+            assert (
+                np.allclose(value, by_text[name]) if value.dtype.is_floating else (value == by_text[name]).numpy().all()
+            )
+
+    def test_masks_beyond_the_most_are_left(self, answerer, encoder):
+        found = answerer.text(text=[f"{mask_of(encoder)} " * 9])
+        assert found["num_masks"].numpy().tolist() == [4] and found["filled"].shape == (1, 4, 3)
+
+    @pytest.mark.parametrize("masks", [1, 3])
+    def test_windows_fill_each_mask_once_and_in_order(self, encoder, masks):
+        task = FillMask(max_length=10, stride=4, max_masks=3)
+        made = Answerer(task.model(encoder.build()), task, encoder.tokenizer())
+        text = " ".join(["das Zimmer war", *[f"{mask_of(encoder)} und das Essen war gut aber"] * masks, "spät"])
+        short = f"{mask_of(encoder)} gut"
+        both, alone = made.text(text=[text, short]), made.text(text=[text])
+        assert both["num_masks"].numpy().tolist() == [masks, 1]
+        assert np.array_equal(both["ids"][0], alone["ids"][0]) and alone["scores"].shape == (1, masks, 5)
+        whole = Answerer(task.model(encoder.build()), FillMask(max_length=128), encoder.tokenizer())
+        assert whole.text(text=[text])["num_masks"].numpy().tolist() == [masks]
+
+    def test_a_score_says_how_probable_a_text_is(self, answerer):
+        task = answerer.parts.task.tasks["score"]
+        answers = predict(answerer.function("score"), task, {"text": TEXTS})
+        assert [len(each.matches) > 0 for each in answers] == [True, True, True, False]
+        assert answers[3].value is None
+        for each in answers[:3]:
+            nats = -np.log([match.score for match in each.matches])
+            assert each.value == pytest.approx(nats.mean(), rel=1e-5)
+        found = answerer.parts.task.answers([Example(text) for text in TEXTS], answers)
+        assert [each["pieces"] for each in found] == [len(each.matches) for each in answers]
+        assert found[3] == {"pieces": 0, "right": 0, "nats": 0.0}
+
+    def test_a_score_is_that_of_the_same_masks_sent_as_tokens(self, encoder, answerer):
+        task, tokenizer = answerer.parts.task, encoder.tokenizer()
+        encoded = task.tasks["score"].encode({"text": tf.constant(TEXTS)}, tokenizer)
+        assert (encoded["input_ids"].numpy() == tokenizer.mask).sum() == (encoded[POSITIONS].numpy() >= 0).sum()
+        logits = answerer.parts.model({name: encoded[name] for name in answerer.parts.model.input})
+        chance = tf.gather(tf.nn.softmax(logits), tf.maximum(encoded["target"], 0), batch_dims=2).numpy()
+        scores = answerer.function("score")(text=TEXTS)["scores"].numpy()
+        assert np.allclose(scores, np.where(encoded["target"].numpy() >= 0, chance, 0), atol=1e-6)
+
+
+def test_logits_are_computed_for_masked_positions_alone(encoder):
+    model = FillMask().model(encoder.build())
+    row = {name: tf.ones([3, 20], tf.int32) for name in ("input_ids", "token_type_ids", "attention_mask")}
+    assert model({**row, POSITIONS: tf.constant([[4, 6]] * 3)}).shape == (3, 2, encoder.tokenizer().size)
+    assert model({**row, POSITIONS: tf.zeros([3, 0], tf.int32)}).shape == (3, 0, encoder.tokenizer().size)
+
+
+def test_another_head_is_refused(encoder):
+    with pytest.raises(RecipeError, match="token"):
+        FillMask().model(encoder.build(), registry.build("heads", "token"))
+
+
+def test_tokens_without_a_tokenizer_are_refused():
+    row = {name: tf.ones([1, 3], tf.int32) for name in ("input_ids", "token_type_ids", "attention_mask")}
+    with pytest.raises(ModelError, match="mask's id"):
+        FillMask().inputs(row)
+
+
+def test_an_answer_made_of_tokens_has_no_score():
+    view = FillMask().tasks["score"]
+    with pytest.raises(ModelError, match="tokens only"):
+        view.prediction({"num_masks": 1, "scores": np.ones([1, 1])})
