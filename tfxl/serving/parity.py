@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -92,14 +93,17 @@ def probe_batches(task: Task) -> list[dict[str, tf.Tensor]]:
 
 
 def keras_answers(answerer: Answerer) -> Answers:
-    """Returns what the Keras model answers, layer by layer, by function and batch."""
+    """Returns what the Keras model answers, layer by layer, by function and batch.
+
+    Where texts are not served, `text` is what it answers to their tokens.
+    """
     task = answerer.parts.task
     parts = {"text": task, **{name: part for name, part in task.tasks.items() if name in answerer.functions}}
+    functions: dict[str, Function] = {name: partial(answerer.layer_by_layer, name) for name in parts}
+    if "text" not in answerer.functions:
+        functions["text"] = _through_tokens(answerer, partial(answerer.layer_by_layer, "tokens"))
     with full_precision():
-        return {
-            name: [answerer.layer_by_layer(name, **batch) for batch in probe_batches(part)]
-            for name, part in parts.items()
-        }
+        return {name: [dict(functions[name](**batch)) for batch in probe_batches(part)] for name, part in parts.items()}
 
 
 def check(
