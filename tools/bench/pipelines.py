@@ -8,7 +8,8 @@ The texts come from files, 25 of each unless `--rows` says otherwise: a text a l
 words of CoNLL's columns with white space between them (`.tsv`, `.conll`); questions of SQuAD (`.json`). For fill-mask,
 the middle word of each text is hidden, or its middle character where it is one word.
 
-Printed are, for each file, how many answers are equal, the largest difference of scores, and each answer that differs.
+Printed are, for each file, how many answers are equal, how many entities, labels or texts the pipeline named in all of
+them, the largest difference of scores, and each answer that differs.
 The exit code is 0 even then: what differs is for a person to read.
 
 Pipelines run on PyTorch in float32, a text at a time; the space that they count to the piece after it is left out.
@@ -126,6 +127,11 @@ def fills_of_pipeline(pipeline: Any, question: Question) -> Answers:
     return Answers([(each["token_str"], each["sequence"]) for each in found], [each[SCORE] for each in found])
 
 
+def fills_of_ours(prediction: Prediction, question: Question) -> Answers:
+    fills = prediction.fills[0]
+    return Answers([(each.text, each.filled) for each in fills], [each.score for each in fills])
+
+
 def without_space(text: str, start: int, end: int) -> tuple[str, int]:
     """Returns a part of a text and its start: to a pipeline, the space before a SentencePiece belongs to it."""
     part = text[start:end].lstrip()
@@ -139,7 +145,13 @@ def scores(prediction: Prediction) -> list[float]:
 LABELS = Comparison(label_of_pipeline, label_of_ours, {"top_k": None})
 ENTITIES = Comparison(entities_of_pipeline, entities_of_ours, {"aggregation_strategy": "first"})
 ANSWERS = Comparison(answer_of_pipeline, answer_of_ours, {"align_to_words": False})
-COMPARISONS = {"text-classification": LABELS, "token-classification": ENTITIES, "question-answering": ANSWERS}
+FILLS = Comparison(fills_of_pipeline, fills_of_ours, {})
+COMPARISONS = {
+    "text-classification": LABELS,
+    "token-classification": ENTITIES,
+    "question-answering": ANSWERS,
+    "fill-mask": FILLS,
+}
 
 
 def limits(task: str, told: Any) -> dict[str, Any]:
@@ -150,6 +162,8 @@ def limits(task: str, told: Any) -> dict[str, Any]:
             "doc_stride": told.stride,
             "max_answer_len": told.max_answer_length,
         }
+    if task == "fill-mask":
+        return {"top_k": told.num_fills}
     return {"truncation": True, "max_length": told.max_length} if task == "text-classification" else {}
 
 
@@ -176,15 +190,16 @@ def compare(pipeline: Any, model: tfxl.Model, comparison: Comparison, rows: list
     """Compares the answers to the rows of a file, prints what differs, and returns how many are equal."""
     contexts = [row.context or "" for row in rows] if rows and rows[0].context is not None else None
     predictions = model.predict([row.text for row in rows], contexts)
-    equal, largest = 0, 0.0
+    equal, named, largest = 0, 0, 0.0
     for row, prediction in zip(rows, predictions, strict=True):
         theirs, ours = comparison.theirs(pipeline, row), comparison.ours(prediction, row)
+        named += len(theirs.said) if isinstance(theirs.said, list) else 1
         if theirs.said == ours.said:
             equal += 1
             largest = max([largest, *(abs(a - b) for a, b in zip(theirs.scores, ours.scores, strict=True))])
         else:
             print(f"  {name}: {row.text!r}\n    pipeline {theirs.said}\n    tfxl     {ours.said}")
-    print(f"{name}: {equal} of {len(rows)} equal, scores differ by up to {largest:.1e}", flush=True)
+    print(f"{name}: {equal} of {len(rows)} equal ({named} named), scores differ by up to {largest:.1e}", flush=True)
     return equal
 
 

@@ -11,8 +11,8 @@ language, mean and standard deviation over the seeds, and the seconds that train
 Training: cross-entropy (tags: the mean over words; questions: that of start and end; several labels: binary). AdamW,
 betas 0.9 and 0.999; matrices but the word embeddings decay; gradients are clipped; the rate rises from 0 in the first
 tenth of the steps and falls to 0. Word embeddings of pieces that the training texts have move at every step, others
-never. Batches hold rows of similar length: every epoch is shuffled, each 8 batches are sorted. Forward in bfloat16,
-unless training.precision is float32.
+never. Batches hold rows of similar length: every epoch is shuffled, each 8 batches are sorted. Forward in bfloat16
+where training.precision asks for it: by default where the machine has it, as in tfxl.
 
 Heads: one label, several, choices: the mean of the last hidden states over all real tokens, dropout 0.1, a dense layer.
 `--transformers-head` takes the head of the …For… class instead, with its pooler. Tags, questions, hidden words: always
@@ -52,6 +52,7 @@ from tfxl.formats import Portable
 from tfxl.formats.huggingface import Huggingface
 from tfxl.progress import SILENT
 from tfxl.recipe import Parts, Run, assemble, resolve
+from tfxl.training import precision
 
 POOL, SCORED = 8, 64
 """Batches that are sorted by length together; rows that are scored at once."""
@@ -171,7 +172,7 @@ def by_language(examples: Sequence[Example]) -> dict[str, list[Example]]:
 
 
 def in_bfloat16(run: Run) -> AbstractContextManager[Any]:
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=run.training.precision != "float32")
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision.resolve(run.training.precision) == "bfloat16")
 
 
 def padded(batch: Sequence[Item], pad: int) -> Inputs:
