@@ -93,7 +93,7 @@ class Fill:
         text: The piece as text.
         score: Its probability.
         id: Its id.
-        filled: The whole text with it.
+        filled: The text with it; of a text that is read in windows, the window.
     """
 
     text: str

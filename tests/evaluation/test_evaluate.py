@@ -21,6 +21,7 @@ from tfxl.example import Example, Prediction
 from tfxl.metrics.accuracy import Accuracy
 from tfxl.metrics.correlation import Correlation
 from tfxl.metrics.macro_f1 import MacroF1
+from tfxl.metrics.piece_accuracy import PieceAccuracy
 from tfxl.settings import validate
 
 
@@ -160,6 +161,20 @@ def test_hardest_are_wrong_and_the_surest_first() -> None:
         wrong = [r.confidence for r in evaluation.rows if r.language == language and r.gold != r.predicted]
         kept = [example.confidence for example in evaluation.hardest if example.language == language]
         assert kept == sorted(wrong, reverse=True)[:3]
+
+
+def test_texts_that_are_their_own_answers_are_not_hard() -> None:
+    metric = PieceAccuracy()
+    answers = [{"pieces": 2, "right": 1, "nats": 3.0}]
+    evaluation = evaluate(
+        [Example("a", language="en")],
+        [Prediction(value=1.5)],
+        [metric],
+        gold=lambda _: {},
+        answers=answers,
+        settings=QUICK,
+    )
+    assert evaluation.overall().value == 0.5 and evaluation.hardest == ()
 
 
 @pytest.mark.parametrize(("unit", "length"), [("characters", 5 + 2 + 2), ("graphemes", 1 + 1 + 1)])

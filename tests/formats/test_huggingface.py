@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from tests.pretrained.published import largest_difference, publish, rows, torch_model, torch_output
 from tfxl import registry
+from tfxl.encoders.bert import network
 from tfxl.encoders.tiny import Tiny
 from tfxl.errors import ModelError, WeightsError
 from tfxl.formats import Portable
@@ -324,6 +326,20 @@ class TestMaskedHeads:
         path = self.changed(tmp_path / "other", lambda tensors: None, hidden_act="mish")
         with pytest.raises(WeightsError, match="mish"):
             Huggingface().read(path)
+
+    @pytest.mark.parametrize("family", ["auto", "bert", "xlm-roberta"])
+    def test_a_new_head_adds_what_the_encoder_adds(self, tmp_path: Path, family: str) -> None:
+        model = portable({"kind": "fill_mask"}, "masked_language")
+        model = dataclasses.replace(model, config={**model.config, "layer_norm_eps": 0.01})
+        model = dataclasses.replace(model, build=lambda: model.task.model(network(model.config), model.head))
+        types = next(weight for weight in model.model.weights if "token_type_embeddings" in weight.name)
+        types.assign(np.repeat(types.numpy()[:1], 2, axis=0))  # families that leave them out could hold such a model
+        written = Huggingface(family=family).write(model, tmp_path / "out")
+        batch, positions = rows(12), np.array([[1], [2], [3]], np.int32)
+        theirs = transformers.AutoModelForMaskedLM.from_pretrained(written).eval()
+        wanted = torch_output(theirs, batch).logits.numpy()[np.arange(3), positions[:, 0]]
+        assert np.abs(model.model({**batch, POSITIONS: positions}).numpy()[:, 0] - wanted).max() < EXACT
+        assert theirs.config.layer_norm_eps == 0.01
 
     def test_a_family_without_such_a_head_is_refused(self, tmp_path: Path) -> None:
         model = portable({"kind": "fill_mask"}, {"kind": "masked_language", "activation": "relu"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import transformers
 
 from tests.formats.test_huggingface import portable
-from tfxl.example import Prediction
+from tfxl.example import Prediction, Span
 from tfxl.formats import Portable
 from tfxl.formats.huggingface import Huggingface
 from tfxl.serving.answer import Answerer, predict
@@ -67,10 +68,10 @@ def test_entities_of_words_between_spaces(both: Any) -> None:
     task = {"kind": "token_classification", "labels": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], "words": "spaces"}
     answerer, pipeline = both(task, "token", "token-classification", aggregation_strategy="first")
     answers, found = asked(answerer, text=TEXTS), 0
-    unknown = pipeline.tokenizer.unk_token_id
+    alone = set(pipeline.tokenizer.convert_tokens_to_ids(["<unk>", "▁"]))
     for text, ours in zip(TEXTS, answers, strict=True):
-        if unknown in pipeline.tokenizer(text)["input_ids"]:
-            continue  # to the pipeline each unknown piece is a word
+        if alone & set(pipeline.tokenizer(text)["input_ids"]):
+            continue  # to the pipeline each unknown piece, and each space alone, is a word
         theirs = pipeline(text)
         # The pipeline counts the space before a word as a part of it.
         starts = [each["end"] - len(text[each["start"] : each["end"]].lstrip()) for each in theirs]
@@ -80,6 +81,32 @@ def test_entities_of_words_between_spaces(both: Any) -> None:
         assert all(text[each.start : each.end] == each.text for each in ours.spans)
         found += len(places)
     assert found > 3
+
+
+SPACED = ["這 家 酒 店 很 吵", "廣 達 店 # 桃 園 縣", "Das Zimmer 在 München 很 吵", "कमरा साफ़ था", "ห้อง สะอาด มาก 👍"]
+
+
+def test_the_first_token_of_a_word_has_its_label(both: Any) -> None:
+    """Also where it is the space alone: what is fine-tuned on words with one label each has it there."""
+    task = {"kind": "token_classification", "labels": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], "words": "spaces"}
+    answerer, pipeline = both(task, "token", "token-classification")
+    tokenizer, network, spaces = pipeline.tokenizer, pipeline.model, 0
+    for text, ours in zip(SPACED, asked(answerer, text=SPACED), strict=True):
+        words = text.split(" ")
+        encoded = tokenizer(words, is_split_into_words=True, return_tensors="pt")
+        first = [encoded.word_ids().index(number) for number in range(len(words))]
+        spaces += tokenizer.convert_ids_to_tokens(encoded["input_ids"][0, first].tolist()).count("▁")
+        best = network(**encoded).logits[0, first].argmax(-1).tolist()
+        tags = [network.config.id2label[tag] for tag in best]
+        found = [None if span is None else span.label for span in _covering(text, words, ours)]
+        assert found == [None if tag == "O" else tag[2:] for tag in tags]
+    assert spaces > 5
+
+
+def _covering(text: str, words: list[str], answer: Prediction) -> list[Span | None]:
+    """The span that covers each word's first character."""
+    places = itertools.accumulate([len(word) + 1 for word in words[:-1]], initial=0)
+    return [next((span for span in answer.spans if span.start <= place < span.end), None) for place in places]
 
 
 def test_answers_to_questions(both: Any) -> None:

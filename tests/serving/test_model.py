@@ -112,6 +112,17 @@ def test_a_model_of_tokens_answers_texts_too(
         assert one.scores == pytest.approx(other.scores, abs=1e-6)
 
 
+def test_a_model_of_tokens_answers_the_first_window_of_each_text(tmp_path: Path, tiny_contents: Contents) -> None:
+    task = registry.build("tasks", "classification", labels=["a", "b", "c"], max_length=16, stride=4)
+    encoder = registry.build("encoders", "tiny")
+    answerer = Answerer(task.model(encoder.build()), task, encoder.tokenizer())
+    folder = export(answerer, tmp_path, contents=tiny_contents, settings=Settings(tokens_only=True, warmup=False))
+    found = load(folder).predict(["слово " * 50, "Das Zimmer", "gut"])
+    assert [prediction.truncated for prediction in found] == [True, False, False]
+    for one, text in zip(found[1:], ["Das Zimmer", "gut"], strict=True):
+        assert list(one.scores.values()) == pytest.approx(answerer.text(text=[text])["scores"][0].numpy(), abs=1e-6)
+
+
 def test_the_latest_version_is_found_by_number(tmp_path: Path) -> None:
     for name in ("2", "10", "training", ".unfinished-x"):
         (tmp_path / name).mkdir()

@@ -14,7 +14,7 @@ from tfxl.serving.answer import Answerer, predict
 from tfxl.tasks import POSITIONS
 from tfxl.tasks._masking import Share, corrupted, drawn, owned, positions_of, uniform
 from tfxl.tasks.fill_mask import FillMask
-from tfxl.text.dataset import Batches, Rows
+from tfxl.text.dataset import Batches, Rows, StaticShapes
 
 TEXTS = ["das Zimmer war groß und das Essen war gut", "房间 很 干净 ， 饭菜 也 很 好吃 。", "कमरा साफ़ था", ""]
 
@@ -35,9 +35,9 @@ def mask_of(encoder: Tiny) -> str:
     return encoder.tokenizer().piece(encoder.tokenizer().mask)
 
 
-def batches(encoder: Tiny, tmp_path, *, seed: int = 0, **told) -> Batches:
+def batches(encoder: Tiny, tmp_path, *, seed: int = 0, static: StaticShapes | None = None, **told) -> Batches:
     rows = Rows.write((Example(text) for text in TEXTS * 8), tmp_path / "rows", group=lambda example: example.language)
-    return Batches(rows, FillMask(**told), encoder.tokenizer(), batch_size=8, seed=seed)
+    return Batches(rows, FillMask(**told), encoder.tokenizer(), batch_size=8, seed=seed, static=static)
 
 
 class TestChoices:
@@ -129,6 +129,15 @@ class TestTraining:
         for inputs, target, _ in made.dataset(1):
             assert inputs["input_ids"].shape[1] <= 8 and inputs[POSITIONS].shape == target.shape
 
+    def test_static_shapes_are_those_of_the_length_alone(self, encoder, tmp_path):
+        static = StaticShapes.up_to(48)
+        shapes = {
+            tuple(tuple(tensor.shape) for tensor in (inputs["input_ids"], inputs[POSITIONS], target))
+            for inputs, target, _ in batches(encoder, tmp_path, static=static, max_length=48).dataset(3)
+        }
+        for (rows, tokens), *others in shapes:
+            assert others == [(rows, round(0.15 * tokens))] * 2
+
     def test_tied_embeddings_learn_from_both_ends(self, encoder):
         task = FillMask()
         model = task.model(encoder.build())
@@ -177,8 +186,9 @@ class TestAnswers:
             )
 
     def test_masks_beyond_the_most_are_left(self, answerer, encoder):
-        found = answerer.text(text=[f"{mask_of(encoder)} " * 9])
-        assert found["num_masks"].numpy().tolist() == [4] and found["filled"].shape == (1, 4, 3)
+        found = answerer.text(text=[f"{mask_of(encoder)} " * 9, f"{mask_of(encoder)} " * 4])
+        assert found["num_masks"].numpy().tolist() == [4, 4] and found["filled"].shape == (2, 4, 3)
+        assert found["truncated"].numpy().tolist() == [True, False]
 
     @pytest.mark.parametrize("masks", [1, 3])
     def test_windows_fill_each_mask_once_and_in_order(self, encoder, masks):
@@ -189,6 +199,9 @@ class TestAnswers:
         both, alone = made.text(text=[text, short]), made.text(text=[text])
         assert both["num_masks"].numpy().tolist() == [masks, 1]
         assert np.array_equal(both["ids"][0], alone["ids"][0]) and alone["scores"].shape == (1, masks, 5)
+        many = made.text(text=[short, " ".join([text] * 4), text])
+        assert many["num_masks"].numpy().tolist() == [1, 3, masks]
+        assert many["truncated"].numpy().tolist() == [False, masks * 4 > 3, False]
         whole = Answerer(task.model(encoder.build()), FillMask(max_length=128), encoder.tokenizer())
         assert whole.text(text=[text])["num_masks"].numpy().tolist() == [masks]
 

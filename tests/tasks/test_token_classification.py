@@ -354,3 +354,15 @@ def test_places_are_right_in_any_text(texts, kind, rule, stride, scheme, seed):
             # A span ends where a reader's character does, unless white space is part of one.
             assert graphemes.count(text) >= graphemes.count(text[: span.end] + " " + text[span.end :]) - 1
             before = span.end_byte
+
+
+def test_a_space_that_is_a_token_of_its_own_learns_the_label_of_its_word():
+    tokenizer = Tiny().tokenizer()
+    example = Example("這 家 Zimmer", words=("這", "家", "Zimmer"), label=("B-X", "I-X", "O"))
+    task = TokenClassification(labels=["O", "B-X", "I-X"], words="spaces")
+    encoded = trained_on(task, [example], tokenizer)
+    pieces = [tokenizer.piece(id) for id in encoded["input_ids"][0].numpy()]
+    learned = [
+        (piece, task.tags[tag]) for piece, tag in zip(pieces, encoded["target"][0].numpy(), strict=True) if tag >= 0
+    ]
+    assert learned == [("▁", "B-X"), ("▁家", "I-X"), ("▁Zimmer", "O")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -189,16 +190,20 @@ def family_for(model: Portable, family: str) -> str:
     Raises:
         ModelError: None has it.
     """
-    told = model.head.settings
-    asked = NAMES if family == "auto" else [family]
+    told, values = model.head.settings, model.config
+    head = (told.activation, told.epsilon or values["layer_norm_eps"])
+    asked = [name for name in NAMES if _holds(name, values)] if family == "auto" else [family]
     for name in asked:
-        names = NAMES[name]
-        activation = names.activation or _activation(model.config["hidden_act"], model.name)
-        epsilon = names.epsilon or model.config["layer_norm_eps"]
-        if (told.activation, told.epsilon) == (activation, epsilon):
+        activation = NAMES[name].activation or _activation(values["hidden_act"], model.name)
+        if head == (activation, NAMES[name].epsilon or values["layer_norm_eps"]):
             return name
     raise ModelError(
-        f"{model.name}: a head with {told.activation} and epsilon = {told.epsilon:g}, to be written for transformers",
+        f"{model.name}: a head with {head[0]} and epsilon = {head[1]:g}, to be written for transformers",
         expected="the encoder's own activation and epsilon, or gelu",
         fix="Write it as another family, or train with such a head.",
     )
+
+
+def _holds(family: str, values: Mapping[str, Any]) -> bool:
+    """Whether a family's classes compute what a configuration says where they leave no choice."""
+    return all(values[name] == value for name, value in FAMILIES[family].fixed.items())

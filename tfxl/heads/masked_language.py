@@ -34,15 +34,15 @@ class MaskedLanguage(Head):
         """What stands between the encoder and the logits."""
 
         activation: Activation = "gelu"
-        epsilon: float = Field(default=1e-12, gt=0)
-        """What LayerNorm adds to the variance."""
+        epsilon: float | None = Field(default=None, gt=0)
+        """What LayerNorm adds to the variance; what the encoder's does if left out."""
         tied: bool = True
         """Whether the word embeddings are the last layer's weights; if not, it has weights of its own."""
 
     settings: Settings
 
     def layer(self, units: int) -> MaskedLanguageLayer:
-        """Returns the layer; see the contract. `tie` gives it the word embeddings."""
+        """Returns the layer; see the contract. `tie` gives it what it shares with the encoder."""
         return MaskedLanguageLayer(units, name="head", **self.settings.model_dump())
 
 
@@ -52,18 +52,18 @@ class MaskedLanguageLayer(keras.layers.Layer):
     Args:
         units: The number of pieces; 0 for as many as the embeddings have.
         activation: The activation of the dense layer.
-        epsilon: What LayerNorm adds to the variance.
+        epsilon: What LayerNorm adds to the variance; None for what `tie` says.
         tied: Whether the layer takes what `tie` gives it for weights.
     """
 
-    def __init__(self, units: int, *, activation: str, epsilon: float, tied: bool, **options: Any) -> None:
+    def __init__(self, units: int, *, activation: str, epsilon: float | None, tied: bool, **options: Any) -> None:
         super().__init__(**{"dtype": "float32", **options})
         self.units, self.activation, self.epsilon, self.tied = units, activation, epsilon, tied
         self._table: Callable[[], tf.Variable] | None = None
 
-    def tie(self, table: tf.Variable) -> None:
-        """Tells the word embeddings `[pieces, width]`, before the layer is built."""
-        self.units = int(table.shape[0])
+    def tie(self, table: tf.Variable, epsilon: float) -> None:
+        """Tells the encoder's word embeddings `[pieces, width]` and epsilon, before the layer is built."""
+        self.units, self.epsilon = int(table.shape[0]), self.epsilon or epsilon
         if self.tied:
             self._table = lambda: table  # behind a function: it is the encoder's variable, not one of this layer
 

@@ -14,6 +14,7 @@ from tfxl.errors import ModelError, RecipeError
 from tfxl.example import Prediction
 from tfxl.progress import SILENT, Progress
 from tfxl.tasks import Task, Tensors
+from tfxl.text import windows
 from tfxl.text.tokenizer import Tokenizer
 
 Function: TypeAlias = Callable[..., Mapping[str, tf.Tensor]]
@@ -181,6 +182,22 @@ def encode(batch: Tensors, task: Task, tokenizer: Tokenizer) -> Tensors:
     batch, cut = _cleaned(batch)
     encoded = task.encode(batch, tokenizer)
     return {**encoded, "truncated": encoded["truncated"] | cut}
+
+
+def encode_as_tokens(batch: Tensors, task: Task, tokenizer: Tokenizer) -> Tensors:
+    """Encodes raw texts for a model that answers tokens: a text of several windows is its first one, and `truncated`.
+
+    Returns:
+        The three model inputs, and `truncated` `[batch]` bool.
+    """
+    encoded = encode(batch, task, tokenizer)
+    if "example" not in encoded:
+        return {name: encoded[name] for name in (*INPUTS, "truncated")}
+    rows = {name: encoded[name] for name in INPUTS}
+    counts = tf.math.bincount(encoded["example"], dtype=tf.int32)
+    is_cut = tf.reduce_any(tf.reshape(counts > 1, [-1, task.rows_per_text]), axis=1)
+    first = windows.pick({**rows, "example": encoded["example"], "truncated": encoded["truncated"]}, 0 * counts)
+    return {**first, "truncated": encoded["truncated"] | is_cut}
 
 
 def _shape(text_input: str, task: Task) -> list[int]:

@@ -194,7 +194,7 @@ class Model:
         function = self.signatures["tokens"]
 
         def answers(**texts: tf.Tensor) -> Mapping[str, tf.Tensor]:
-            encoded = answer.encode(texts, task, self.tokenizer)
+            encoded = answer.encode_as_tokens(texts, task, self.tokenizer)
             return {**function(**{name: encoded[name] for name in INPUTS}), "truncated": encoded["truncated"]}
 
         return answers

@@ -15,7 +15,6 @@ from tfxl.errors import ModelError
 from tfxl.serving import answer
 from tfxl.serving.answer import Answerer
 from tfxl.tasks import Task, Tensors
-from tfxl.text import windows
 
 PROBES = (
     "The room was clean, but the bus was late.",
@@ -152,10 +151,7 @@ def _through_tokens(answerer: Answerer, function: Function) -> Function:
     """Returns a function that answers texts by way of tokens; of texts in several windows, it answers the first."""
 
     def answers(**texts: tf.Tensor) -> Tensors:
-        encoded = answer.encode(texts, answerer.parts.task, answerer.parts.tokenizer)
-        if "example" in encoded:
-            of_rows = {name: encoded[name] for name in (*INPUTS, "example", "truncated")}
-            encoded = windows.pick(of_rows, tf.zeros([tf.reduce_max(encoded["example"]) + 1], tf.int32))
+        encoded = answer.encode_as_tokens(texts, answerer.parts.task, answerer.parts.tokenizer)
         return dict(function(**{name: encoded[name] for name in INPUTS}))
 
     return answers

@@ -87,6 +87,18 @@ class Task(Part):
         """Returns what the model reads of what `encode` gave, or of tokens that a caller sent: the three inputs."""
         return {name: encoded[name] for name in INPUTS}
 
+    def pad_to(self, length: tf.Tensor, inputs: Tensors, target: Any) -> tuple[Tensors, Any]:
+        """Pads what a task adds beside the three inputs and what belongs to tokens; most tasks add nothing.
+
+        Where shapes are static, every batch of rows of one length must have one shape.
+
+        Args:
+            length: The tokens of a row, which the three inputs are padded to already.
+            inputs: What `inputs` gave.
+            target: What `encode` gave.
+        """
+        return inputs, target
+
     def probe(self, encoded: Tensors) -> Tensors:
         """Returns rows of texts as `inputs` takes them, with something in them to answer; most tasks answer any text.
 

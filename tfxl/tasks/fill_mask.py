@@ -54,7 +54,8 @@ class FillMask(Task):
         num_fills: int = Field(default=5, ge=1)
         """How many pieces are served for each mask, the best ones."""
         max_masks: int = Field(default=16, ge=1)
-        """The most masks of a text that are filled, the first ones; each costs memory for the whole vocabulary."""
+        """The most masks of a text that are filled, the first ones; each costs memory for the whole vocabulary. A text
+        with more is flagged as truncated."""
 
     default_head = "masked_language"
     draws = True
@@ -108,7 +109,8 @@ class FillMask(Task):
                 expected=f"the head {self.default_head}",
                 fix="Leave [head] out, or set its kind to this one.",
             )
-        layer.tie(blocks(encoder).embeddings.weight)
+        embeddings = blocks(encoder).embeddings
+        layer.tie(embeddings.weight, embeddings.LayerNorm.epsilon)
         # Functional model
         inputs = {name: encoder.input[name] for name in INPUTS}
         inputs[POSITIONS] = keras.Input([None], dtype="int32", name=POSITIONS)
@@ -132,7 +134,9 @@ class FillMask(Task):
         counts = owned(encoded, told.stride)
         if not is_plain:
             is_mask = counts & (encoded["input_ids"] == tokenizer.mask)
-            return {**encoded, POSITIONS: positions_of(_first(is_mask, encoded, told.max_masks))}
+            filled = _first(is_mask, encoded, told.max_masks)
+            is_left = _by_text_any(is_mask & ~filled, encoded)
+            return {**encoded, POSITIONS: positions_of(filled), "truncated": encoded["truncated"] | is_left}
         if "draw" in batch and "example" in encoded:
             whole = {**encoded, "counts": counts}
             encoded = windows.pick(whole, batch["window"])
@@ -168,6 +172,13 @@ class FillMask(Task):
             POSITIONS: positions,
             "target": tf.where(positions >= 0, target, NOBODY),
         }
+
+    def pad_to(self, length: tf.Tensor, inputs: Tensors, target: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
+        """Pads positions and target to as many as rows of so many tokens can have."""
+        most = tf.maximum(tf.cast(tf.round(self.settings.masked_share * tf.cast(length, tf.float32)), tf.int32), 1)
+        more = [[0, 0], [0, most - tf.shape(target)[1]]]
+        positions, target = (tf.pad(each, more, constant_values=NOBODY) for each in (inputs[POSITIONS], target))
+        return {**inputs, POSITIONS: positions}, target
 
     def inputs(self, encoded: Tensors) -> Tensors:
         """Returns the three inputs and `masked_positions`, which tokens that a caller sent hold as ids of the mask."""
@@ -319,6 +330,14 @@ def _first(is_mask: tf.Tensor, encoded: Tensors, most: int) -> tf.Tensor:
         before = tf.cumsum(counts, exclusive=True)  # in all rows; the text's own are those after its first row's
         numbers += (before - tf.gather(tf.math.segment_min(before, encoded["example"]), encoded["example"]))[:, None]
     return is_mask & (numbers <= most)
+
+
+def _by_text_any(flags: tf.Tensor, encoded: Tensors) -> tf.Tensor:
+    """Returns `[texts]` bool: whether a flag `[rows, tokens]` of a text is set."""
+    rows = tf.reduce_any(flags, axis=1)
+    if "example" not in encoded:
+        return rows
+    return tf.math.segment_max(tf.cast(rows, tf.int32), encoded["example"]) > 0
 
 
 def _filled(

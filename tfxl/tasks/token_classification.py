@@ -119,9 +119,13 @@ class TokenClassification(Task):
         encoded |= {"text": batch["text"], "owner": encoded.get("example", rows)}
         starts, ends = encoded["starts"], encoded["ends"]
         encoded["is_unit"] = units.at_tokens(batch["text"], encoded["owner"], starts, ends, self.settings.words)
+        if self.settings.words == "spaces":
+            encoded["speakers"] = units.speakers(starts, ends, encoded["is_unit"])
         if "word_tags" not in batch:
             return encoded
         target = tf.where(encoded["is_unit"], self._tags_at(starts, batch), UNLABELLED)
+        if "speakers" in encoded:
+            target = _at_speakers(target, encoded["speakers"])
         weighted = batch["weight"] * tf.reduce_sum(tf.cast(target != UNLABELLED, tf.float32), axis=1)
         weight = tf.math.divide_no_nan(weighted * tf.reduce_sum(batch["weight"]), tf.reduce_sum(weighted))
         return {**encoded, "target": target, "weight": weight}
@@ -148,6 +152,8 @@ class TokenClassification(Task):
         Where tokens were sent instead of texts, it gives `token_labels` and `token_scores` `[rows, tokens]`.
         """
         logits = tf.cast(logits, tf.float32)
+        if "speakers" in encoded:
+            logits = tf.gather(logits, encoded["speakers"], batch_dims=1)
         mask = encoded["attention_mask"] > 0
         tags, scores = self._tags(logits, encoded["is_unit"] if "is_unit" in encoded else _inner(mask))
         if "is_unit" not in encoded:
@@ -252,6 +258,12 @@ def _inner(mask: tf.Tensor) -> tf.Tensor:
     """The tokens of each row but the first and the last, which are special tokens."""
     number = tf.cumsum(tf.cast(mask, tf.int32), axis=1)
     return mask & (number > 1) & (number < number[:, -1:])
+
+
+def _at_speakers(target: tf.Tensor, speakers: tf.Tensor) -> tf.Tensor:
+    """Moves the tag `[rows, tokens]` of each token whose label another one has to that one, the token before it."""
+    is_moved = speakers < tf.range(tf.shape(target)[1])
+    return tf.where(tf.roll(is_moved, -1, axis=1), tf.roll(target, -1, axis=1), tf.where(is_moved, UNLABELLED, target))
 
 
 class TagLoss(keras.losses.Loss):

@@ -95,6 +95,9 @@ class Coder(Protocol):
     def inputs(self, encoded: dict[str, Any]) -> dict[str, Any]:
         """Returns what the model reads of it."""
 
+    def pad_to(self, length: Any, inputs: dict[str, Any], target: Any) -> tuple[dict[str, Any], Any]:
+        """Pads what does not grow with the tokens."""
+
 
 class StaticShapes(NamedTuple):
     """Shapes for XLA and TPU: token lengths that batches are padded to, so that few programs are compiled.
@@ -332,7 +335,8 @@ class Batches:
         tensors = _pad(tensors, self.static.lengths, values, self._full(self.batch_size) * self.task.training_rows)
         padded = {name: tensors.get(f"target/{name}", target) for name, target in targets.items()}
         inputs |= {name: tensors[name] for name in INPUTS}
-        return inputs, padded if isinstance(encoded["target"], dict) else padded[""], encoded["weight"]
+        target = padded if isinstance(encoded["target"], dict) else padded[""]
+        return *self.task.pad_to(tf.shape(inputs["input_ids"])[1], inputs, target), encoded["weight"]
 
 
 def _pad(

@@ -102,6 +102,21 @@ def at_tokens(texts: tf.Tensor, owner: tf.Tensor, starts: tf.Tensor, ends: tf.Te
     return tf.reshape(is_found, tf.shape(wanted)) & (ends > starts)
 
 
+def speakers(starts: tf.Tensor, ends: tf.Tensor, is_unit: tf.Tensor) -> tf.Tensor:
+    """Returns `[rows, tokens]` int32: for each token the one whose label it has, itself or the one before it.
+
+    SentencePiece gives a word that its vocabulary does not know with the space before it a token for the space alone.
+    To whoever cuts texts at white space it is the first token of the word.
+
+    Args:
+        starts: See `at_tokens`.
+        ends: See `at_tokens`.
+        is_unit: `[rows, tokens]` bool, what begins a unit.
+    """
+    is_space = (starts >= 0) & (ends == starts)
+    return tf.range(tf.shape(starts)[1]) - tf.cast(is_unit & tf.roll(is_space, 1, axis=1), tf.int32)
+
+
 def whole(found: Characters, text: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
     """Returns the numbers among the characters of places `[places]`, moved on to where something new begins to be seen.
 

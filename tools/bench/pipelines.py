@@ -8,8 +8,13 @@ The texts come from files, 25 of each unless `--rows` says otherwise: a text a l
 words of CoNLL's columns with white space between them (`.tsv`, `.conll`); questions of SQuAD (`.json`). For fill-mask,
 the middle word of each text is hidden, or its middle character where it is one word.
 
-Printed are, for each file, how many answers are equal, how many entities, labels or texts the pipeline named in all of
-them, the largest difference of scores, and each answer that differs.
+Answers to questions about passages that are read in several windows are counted apart: pipelines compare what is
+probable within each window, tfxl compares logits over all of them, as the scripts of BERT's authors do.
+
+Printed are, for each file, how many answers are equal, how many entities, labels or texts the pipeline named in all
+of them, the largest difference of scores, and each answer that differs. For entities, what differs is shown beside
+what the network itself says of the words between spaces, the first token of each, as it was fine-tuned: to pipelines
+a token for a space alone is a word, as SentencePiece makes one before most Chinese characters.
 The exit code is 0 even then: what differs is for a person to read.
 
 Pipelines run on PyTorch in float32, a text at a time; the space that they count to the piece after it is left out.
@@ -23,6 +28,7 @@ import argparse
 import glob
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,10 +138,36 @@ def fills_of_ours(prediction: Prediction, question: Question) -> Answers:
     return Answers([(each.text, each.filled) for each in fills], [each.score for each in fills])
 
 
+def windows(pipeline: Any, question: Question, limits: dict[str, Any]) -> int:
+    """Returns how many windows a pipeline reads the passage of a question in."""
+    told = {"max_length": limits["max_seq_len"], "stride": limits["doc_stride"], "truncation": "only_second"}
+    encoded = pipeline.tokenizer(question.text, question.context, return_overflowing_tokens=True, **told)
+    return len(encoded["input_ids"])
+
+
+def entities_by_words(pipeline: Any, question: Question) -> list[tuple[str, str, int]]:
+    """Returns the entities of a text of words, each with the best tag of its first token."""
+    words, found, place = question.text.split(" "), [], 0
+    encoded = pipeline.tokenizer(words, is_split_into_words=True, return_tensors="pt", truncation=True)
+    owners = encoded.word_ids()
+    best = pipeline.model(**encoded).logits[0].argmax(-1).tolist()
+    label_before = ""
+    for number, word in enumerate(words):
+        tag = pipeline.model.config.id2label[best[owners.index(number)]] if number in owners else "O"
+        label = tag.partition("-")[2]
+        if label and label == label_before and not tag.startswith("B-"):
+            first = found[-1][2]
+            found[-1] = (label, question.text[first : place + len(word)], first)
+        elif label:
+            found.append((label, word, place))
+        label_before, place = label, place + len(word) + 1
+    return found
+
+
 def without_space(text: str, start: int, end: int) -> tuple[str, int]:
-    """Returns a part of a text and its start: to a pipeline, the space before a SentencePiece belongs to it."""
+    """Returns a part of a text and its start: to a pipeline, spaces belong to SentencePieces."""
     part = text[start:end].lstrip()
-    return part, end - len(part)
+    return part.rstrip(), end - len(part)
 
 
 def scores(prediction: Prediction) -> list[float]:
@@ -178,29 +210,53 @@ def main() -> None:
     model, comparison = tfxl.load(arguments.model), COMPARISONS[arguments.task]
     options = {**comparison.options, **limits(arguments.task, model.task.settings)}
     pipeline = transformers.pipeline(arguments.task, model=arguments.original, framework="pt", **options)
-    total, equal = 0, 0
+    counts: Counter[str] = Counter()
     for path in sorted(itertools.chain.from_iterable(map(glob.glob, arguments.files))):
         rows = list(itertools.islice(questions(Path(path), pipeline.tokenizer, arguments.task), arguments.rows))
-        same = compare(pipeline, model, comparison, rows, name=Path(path).name)
-        total, equal = total + len(rows), equal + same
-    print(f"\nall files: {equal} of {total} answers equal")
+        counts += compare(pipeline, model, comparison, rows, options, name=Path(path).name)
+    print(f"\nall files: {told(counts)}")
 
 
-def compare(pipeline: Any, model: tfxl.Model, comparison: Comparison, rows: list[Question], *, name: str) -> int:
-    """Compares the answers to the rows of a file, prints what differs, and returns how many are equal."""
+def compare(
+    pipeline: Any,
+    model: tfxl.Model,
+    comparison: Comparison,
+    rows: list[Question],
+    options: dict[str, Any],
+    *,
+    name: str,
+) -> Counter[str]:
+    """Compares the answers to the rows of a file, prints what differs, and returns what is equal."""
     contexts = [row.context or "" for row in rows] if rows and rows[0].context is not None else None
     predictions = model.predict([row.text for row in rows], contexts)
-    equal, named, largest = 0, 0, 0.0
+    counts, largest = Counter(rows=len(rows)), 0.0
     for row, prediction in zip(rows, predictions, strict=True):
         theirs, ours = comparison.theirs(pipeline, row), comparison.ours(prediction, row)
-        named += len(theirs.said) if isinstance(theirs.said, list) else 1
+        counts["named"] += len(theirs.said) if isinstance(theirs.said, list) else 1
+        pieces = windows(pipeline, row, options) if row.context is not None else 1
+        counts["in windows"] += pieces > 1
         if theirs.said == ours.said:
-            equal += 1
+            counts["equal"] += 1
+            counts["equal in windows"] += pieces > 1
             largest = max([largest, *(abs(a - b) for a, b in zip(theirs.scores, ours.scores, strict=True))])
-        else:
-            print(f"  {name}: {row.text!r}\n    pipeline {theirs.said}\n    tfxl     {ours.said}")
-    print(f"{name}: {equal} of {len(rows)} equal ({named} named), scores differ by up to {largest:.1e}", flush=True)
-    return equal
+            continue
+        print(f"  {name}, {pieces} windows: {row.text!r}\n    pipeline {theirs.said}\n    tfxl     {ours.said}")
+        if comparison is ENTITIES:
+            by_words = entities_by_words(pipeline, row)
+            counts["equal by words"] += by_words == ours.said
+            print(f"    by words {'the same as tfxl' if by_words == ours.said else by_words}")
+    print(f"{name}: {told(counts)}; scores differ by up to {largest:.1e}", flush=True)
+    return counts
+
+
+def told(counts: Counter[str]) -> str:
+    """Returns in words what was counted."""
+    words = f"{counts['equal']} of {counts['rows']} answers equal ({counts['named']} named)"
+    if counts["in windows"]:
+        words += f", {counts['equal in windows']} of {counts['in windows']} of passages in several windows"
+    if counts["equal by words"]:
+        words += f", {counts['equal by words']} more equal to the network's own tags of words"
+    return words
 
 
 if __name__ == "__main__":
