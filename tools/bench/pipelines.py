@@ -8,13 +8,15 @@ The texts come from files, 25 of each unless `--rows` says otherwise: a text a l
 words of CoNLL's columns with white space between them (`.tsv`, `.conll`); questions of SQuAD (`.json`). For fill-mask,
 the middle word of each text is hidden, or its middle character where it is one word.
 
-Answers to questions about passages that are read in several windows are counted apart: pipelines compare what is
-probable within each window, tfxl compares logits over all of them, as the scripts of BERT's authors do.
-
 Printed are, for each file, how many answers are equal, how many entities, labels or texts the pipeline named in all
-of them, the largest difference of scores, and each answer that differs. For entities, what differs is shown beside
-what the network itself says of the words between spaces, the first token of each, as it was fine-tuned: to pipelines
-a token for a space alone is a word, as SentencePiece makes one before most Chinese characters.
+of them, the largest difference of scores, and each answer that differs, beside what the pipeline's own network says
+where the pipeline does not follow it:
+
+- To pipelines a token for a space alone is a word, as SentencePiece makes one before most Chinese characters. The
+  network was fine-tuned on words, each with its label on its first token, and is asked so.
+- Of a passage in several windows, pipelines compare what is probable within each window. The network is asked for the
+  highest sum of logits over all windows, as by the scripts of BERT's authors.
+
 The exit code is 0 even then: what differs is for a person to read.
 
 Pipelines run on PyTorch in float32, a text at a time; the space that they count to the piece after it is left out.
@@ -33,6 +35,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 import transformers
 
 import tfxl
@@ -164,6 +167,28 @@ def entities_by_words(pipeline: Any, question: Question) -> list[tuple[str, str,
     return found
 
 
+def answer_by_logits(pipeline: Any, question: Question, limits: dict[str, Any]) -> tuple[str, int]:
+    """Returns the answer with the highest sum of logits over all windows of a passage."""
+    told = {"max_length": limits["max_seq_len"], "stride": limits["doc_stride"], "truncation": "only_second"}
+    more = {"return_overflowing_tokens": True, "return_offsets_mapping": True, "padding": True}
+    encoded = pipeline.tokenizer(question.text, question.context, return_tensors="pt", **told, **more)
+    network = {name: encoded[name] for name in pipeline.tokenizer.model_input_names}
+    best, place = -float("inf"), (0, 0)
+    found = pipeline.model(**network)
+    for row, offsets in enumerate(encoded["offset_mapping"].tolist()):
+        is_context = torch.tensor([owner == 1 for owner in encoded.sequence_ids(row)])
+        starts, ends = (
+            each[row].masked_fill(~is_context, -torch.inf) for each in (found.start_logits, found.end_logits)
+        )
+        sums = starts[:, None] + ends[None, :]
+        allowed = torch.ones_like(sums).triu().tril(limits["max_answer_len"] - 1) > 0
+        value, index = sums.masked_fill(~allowed, -torch.inf).flatten().max(0)
+        if value > best:
+            start, end = divmod(int(index), len(offsets))
+            best, place = float(value), (offsets[start][0], offsets[end][1])
+    return without_space(question.context or "", *place)
+
+
 def without_space(text: str, start: int, end: int) -> tuple[str, int]:
     """Returns a part of a text and its start: to a pipeline, spaces belong to SentencePieces."""
     part = text[start:end].lstrip()
@@ -241,10 +266,12 @@ def compare(
             largest = max([largest, *(abs(a - b) for a, b in zip(theirs.scores, ours.scores, strict=True))])
             continue
         print(f"  {name}, {pieces} windows: {row.text!r}\n    pipeline {theirs.said}\n    tfxl     {ours.said}")
-        if comparison is ENTITIES:
-            by_words = entities_by_words(pipeline, row)
-            counts["equal by words"] += by_words == ours.said
-            print(f"    by words {'the same as tfxl' if by_words == ours.said else by_words}")
+        if comparison in (ENTITIES, ANSWERS):
+            own = (
+                entities_by_words(pipeline, row) if comparison is ENTITIES else answer_by_logits(pipeline, row, options)
+            )
+            counts["equal to its network"] += own == ours.said
+            print(f"    network  {'the same as tfxl' if own == ours.said else own}")
     print(f"{name}: {told(counts)}; scores differ by up to {largest:.1e}", flush=True)
     return counts
 
@@ -254,8 +281,8 @@ def told(counts: Counter[str]) -> str:
     words = f"{counts['equal']} of {counts['rows']} answers equal ({counts['named']} named)"
     if counts["in windows"]:
         words += f", {counts['equal in windows']} of {counts['in windows']} of passages in several windows"
-    if counts["equal by words"]:
-        words += f", {counts['equal by words']} more equal to the network's own tags of words"
+    if counts["equal to its network"]:
+        words += f", {counts['equal to its network']} more equal to what the pipeline's network says"
     return words
 
 

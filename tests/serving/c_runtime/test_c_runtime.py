@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,13 +12,20 @@ import numpy as np
 import pytest
 
 from tests.contracts.task_cases import USUAL, Case
-from tfxl import registry
+from tests.formats.test_huggingface import CASES
+from tests.pretrained.published import publish, torch_model
+from tfxl import adopting, registry
 from tfxl.backend import tf
 from tfxl.data import texts_of
+from tfxl.formats._heads import ENCODER
+from tfxl.formats._masked import MASKED
+from tfxl.pretrained.families import FAMILIES
 from tfxl.serving.answer import Answerer
 from tfxl.serving.export import Contents, Settings, export
 from tfxl.serving.model import load
+from tfxl.serving.parity import probe_texts
 
+ADOPTED = {**CASES, "masks": (MASKED, {}, "fill_mask"), "vectors": (ENCODER, {}, "retrieval")}
 TEXT_OPS = (
     "_sentencepiece_tokenizer.so",
     "_fast_wordpiece_tokenizer.so",
@@ -145,6 +153,27 @@ def test_every_task_answers_in_the_c_runtime_as_in_python(
     folder = export(answerer, tmp_path / "name", contents=contents, settings=Settings(warmup_batch_sizes=(1,)))
     for name, part in {"serving_default": task, **task.tasks}.items():
         compare(folder, program, texts_of(case.examples, part), text_ops, name)
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.parametrize("case", ADOPTED)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_adopted_answers_in_the_c_runtime_as_in_python(
+    program: Path, text_ops: list[Path], tmp_path: Path, family: str, case: str
+) -> None:
+    pytest.importorskip("torch", reason="makes checkpoints with PyTorch's classes")
+    kind, values, _ = ADOPTED[case]
+    original = torch_model(family, kind, **{"max_position_embeddings": 80, **values})
+    path, saved = publish(original, tmp_path / "in"), f"output={json.dumps(str(tmp_path / 'saved'))}"
+    model = adopting.adopt(str(path), saved, "export.warmup=false")
+    certificate = json.loads((model.folder / "assets.extra" / adopting.CERTIFICATE).read_text(encoding="utf-8"))
+    assert certificate["logits"] < 1e-5 and certificate["architecture"].endswith(kind)
+    for name, part in {"serving_default": model.task, **model.task.tasks}.items():
+        columns = {key: column[:12] for key, column in probe_texts(part).items()}
+        if kind == MASKED:
+            columns = {key: [f"{text} <mask>" for text in column] for key, column in columns.items()}
+        compare(model.folder, program, columns, text_ops, name)
 
 
 def test_the_checks_in_the_graph_reach_a_c_client(
