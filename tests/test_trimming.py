@@ -21,7 +21,7 @@ from tfxl.pretrained.source import Checkpoint, open_checkpoint, write_checkpoint
 from tfxl.progress import Progress
 from tfxl.serving.answer import Answerer
 from tfxl.serving.export import Contents, Settings, export
-from tfxl.serving.model import load
+from tfxl.serving.model import Rebuilt, load
 from tfxl.text.vocabulary import Rules
 
 TEXTS = {"de": [sentence for sentence in SENTENCES if "Zimmer" in sentence], "zh": ["房间 很 干净 。"]}
@@ -188,3 +188,13 @@ def test_the_offline_weights(tmp_path: Path) -> None:
     assert found.proved > 30 and found.before.pieces == 250002
     assert found.after.megabytes < 0.4 * found.before.megabytes
     assert Bert(weights=str(found.folder)).tokenizer().size == found.after.pieces
+
+
+def test_of_a_model_that_fills_masks_what_the_head_reads_is_compared() -> None:
+    encoder, task = registry.build("encoders", "tiny"), registry.build("tasks", "fill_mask")
+    head, tokenizer = registry.build("heads", "masked_language"), encoder.tokenizer()
+    built = Rebuilt(task.model(encoder.build(), head), task, tokenizer)
+    source = trimming._Built(built, json.loads(encoder.files()["config.json"]), head)
+    batch = tokenizer.encode(tf.constant(TEXTS["de"] * 2), max_length=16)
+    found = source.compared(source.whole)({name: batch[name] for name in INPUTS})
+    assert found.shape[:2] == batch["input_ids"].shape and len(found) > 1

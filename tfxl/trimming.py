@@ -272,7 +272,7 @@ def _tell_skipped(skipped: Sequence[BadRow], what: str, progress: Progress) -> N
 class _Source(ABC):
     """What is trimmed: pretrained weights, a saved model or one in memory.
 
-    After `cut`, `whole` and `trimmed` are the two networks, both over the three named inputs.
+    After `cut`, `whole` and `trimmed` are the two networks, both over what the task's `inputs` names.
     """
 
     tokenizer: Tokenizer
@@ -356,8 +356,8 @@ class _Built(_Source):
         if not self.has_logits_by_piece:
             return model
         # Logits of pieces are products with rows that were copied. A product of fewer rows may be computed in another
-        # order, so that its last bit says nothing: what goes into it is compared.
-        return keras.Model({name: model.input[name] for name in INPUTS}, model.get_layer("head").input[0])
+        # order, so that its last bit says nothing: what the head reads is compared. The head's weights are copies.
+        return keras.Model({name: model.input[name] for name in INPUTS}, model.get_layer("head").input)
 
 
 class _Saved(_Built, _Kept):

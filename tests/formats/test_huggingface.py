@@ -306,6 +306,17 @@ class TestMaskedHeads:
         read = Huggingface().read(self.changed(tmp_path, copied))
         assert read.head.settings.tied and np.abs(read.model.get_layer("head").bias.numpy()).max() > 0
 
+    def test_the_oldest_checkpoints_call_layer_norm_otherwise(self, tmp_path: Path) -> None:
+        def renamed(tensors: dict[str, Any]) -> None:
+            for name in [name for name in tensors if "LayerNorm" in name]:
+                old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+                tensors[old] = tensors.pop(name)
+
+        read = Huggingface().read(self.changed(tmp_path, renamed))
+        theirs, batch = torch_model("bert", MASKED), rows(5)
+        wanted = torch_output(theirs, batch).logits.numpy()[:, 1]
+        assert np.abs(read.model({**batch, POSITIONS: np.ones([3, 1], np.int32)}).numpy()[:, 0] - wanted).max() < EXACT
+
     def test_another_decoder_under_a_configuration_that_ties_it_is_refused(self, tmp_path: Path) -> None:
         def other(tensors: dict[str, Any]) -> None:
             tensors["cls.predictions.decoder.weight"] = tensors["bert.embeddings.word_embeddings.weight"] + 1

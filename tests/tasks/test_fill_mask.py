@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from tfxl import registry
 from tfxl.backend import keras, tf
+from tfxl.encoders.bert import network
 from tfxl.encoders.tiny import Tiny
 from tfxl.errors import ModelError, RecipeError
 from tfxl.example import Example
@@ -123,6 +126,15 @@ class TestTraining:
         ]
         assert masks[0] != masks[1]
 
+    def test_masks_are_others_each_time_a_text_is_read_in_an_epoch(self, encoder, tmp_path):
+        examples = [Example("das Zimmer war groß und das Essen war gut und der Bus kam spät", language="de")]
+        examples += [Example("房间 很 干净", language="zh")] * 40
+        rows = Rows.write(examples, tmp_path / "rows", group=lambda example: example.language)
+        made = Batches(rows, FillMask(), encoder.tokenizer(), batch_size=41, seed=0, shares={"de": 0.5, "zh": 0.5})
+        (inputs, _, _) = next(iter(made.dataset(1)))
+        masked = {row.tobytes() for row in inputs[POSITIONS].numpy() if (row >= 0).sum() > 1}
+        assert len(masked) > 5
+
     def test_windows_of_long_texts_are_trained_on(self, encoder, tmp_path):
         made = batches(encoder, tmp_path, max_length=8, stride=2)
         assert len(made.measured.rows) > 8 * len(TEXTS)
@@ -189,6 +201,16 @@ class TestAnswers:
         found = answerer.text(text=[f"{mask_of(encoder)} " * 9, f"{mask_of(encoder)} " * 4])
         assert found["num_masks"].numpy().tolist() == [4, 4] and found["filled"].shape == (2, 4, 3)
         assert found["truncated"].numpy().tolist() == [True, False]
+
+    def test_rows_of_a_table_that_are_no_pieces_are_never_answers(self, encoder):
+        tokenizer, task = encoder.tokenizer(), FillMask(max_length=24, num_fills=10_000)
+        config = {**json.loads(encoder.files()["config.json"]), "vocab_size": tokenizer.size + 3}
+        model = task.model(network(config))
+        model.get_layer("head").bias.assign(np.arange(tokenizer.size + 3, dtype=np.float32))
+        made = Answerer(model, task, tokenizer)
+        found = made.text(text=[mask_of(encoder)])
+        assert found["ids"].shape == (1, 1, tokenizer.size) and found["ids"].numpy().max() < tokenizer.size
+        assert made.function("score")(text=TEXTS)["best"].shape[0] == len(TEXTS)
 
     @pytest.mark.parametrize("masks", [1, 3])
     def test_windows_fill_each_mask_once_and_in_order(self, encoder, masks):

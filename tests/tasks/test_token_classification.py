@@ -154,7 +154,8 @@ def test_a_chain_gives_no_impossible_tags():
     encoded = encode({"text": tf.constant(["Anna war in Bonn"])}, task, TOKENIZERS["sentencepiece"])
     tags = ["I-PER", "I-LOC", "B-LOC", "I-PER"]
     emission = np.zeros((*encoded["input_ids"].shape, 5), np.float32)
-    emission[0, np.flatnonzero(encoded["is_unit"].numpy()[0]), [TAGS.index(tag) for tag in tags]] = 1.0
+    asked = encoded["speakers"].numpy()[0, encoded["is_unit"].numpy()[0]]
+    emission[0, asked, [TAGS.index(tag) for tag in tags]] = 1.0
     found = answered(task, chain(emission), encoded)[0].spans
     repaired = answered(task, tf.constant(emission), encoded)[0].spans
     assert [(span.text, span.label) for span in repaired] == [
@@ -174,7 +175,7 @@ def test_transitions_reach_over_tokens_between_units():
     assert len(units) == 2
     assert np.diff(units) > 1
     emission = np.zeros((*encoded["input_ids"].shape, 5), np.float32)
-    emission[0, units[0], TAGS.index("B-PER")] = 5.0
+    emission[0, encoded["speakers"].numpy()[0, units[0]], TAGS.index("B-PER")] = 5.0
     transitions = np.zeros((5, 5), np.float32)
     transitions[TAGS.index("B-PER"), TAGS.index("I-PER")] = 5.0
     found = answered(task, chain(emission, transitions), encoded)[0].spans

@@ -73,3 +73,20 @@ def test_places_move_on_to_what_is_seen_next():
     found = units.characters(texts)
     moved = units.whole(found, tf.constant([0, 0, 0, 0, 1, 2, 2]), tf.constant([1, 3, 4, 8, 0, 1, 2]))
     assert moved.numpy().tolist() == [2, 2, 3, 5, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("text", "starts", "ends", "is_unit", "expected"),
+    [
+        ("a 這", [0, 1, 2], [1, 1, 5], [True, False, True], [0, 1, 1]),  # the token in between is the space alone
+        ("這", [0, 0], [0, 3], [False, True], [0, 0]),  # a text begins with a space that is not there
+        ("foo\u00ad bar", [0, 3, 6], [3, 3, 9], [True, False, True], [0, 1, 2]),  # a soft hyphen belongs to its word
+    ],
+)
+def test_a_space_that_is_a_token_speaks_for_the_word_after_it(text, starts, ends, is_unit, expected):
+    def row(values, edge):
+        return tf.constant([[edge, *values, edge]])
+
+    places = (row(starts, -1), row(ends, -1))
+    found = units.speakers(tf.constant([text]), tf.constant([0]), *places, row(is_unit, False))
+    assert found.numpy().tolist() == [[0, *(number + 1 for number in expected), len(expected) + 1]]

@@ -44,7 +44,7 @@ class Portable:
 
     @functools.cached_property
     def model(self) -> keras.Model:
-        """The Keras model over the three named inputs, with its weights; it gives the task's logits."""
+        """The Keras model over what the task's `inputs` names, with its weights; it gives the task's logits."""
         return self.build()
 
     @classmethod

@@ -114,15 +114,20 @@ def find(checkpoint: Checkpoint) -> Found:
 
 
 def _activation(name: str, where: str) -> str:
-    known = get_args(Activation)
-    name = {SWISH: "silu"}.get(name, SAME_ACTIVATIONS.get(name, name))
-    if name not in known:
+    found = _known(name)
+    if not found:
         raise WeightsError(
             f"{where}: hidden_act is {name!r}",
-            expected=f"for a head of {MASKED} one of {', '.join(known)}",
+            expected=f"for a head of {MASKED} one of {', '.join(get_args(Activation))}",
             fix='Take its encoder alone with architecture = "Model".',
         )
-    return name
+    return found
+
+
+def _known(name: str) -> str:
+    """Returns what a head here calls an activation of a configuration; empty if it has none such."""
+    name = {SWISH: "silu"}.get(name, SAME_ACTIVATIONS.get(name, name))
+    return name if name in get_args(Activation) else ""
 
 
 def fill(model: keras.Model, found: Found, table: np.ndarray, *, where: str) -> None:
@@ -194,7 +199,7 @@ def family_for(model: Portable, family: str) -> str:
     head = (told.activation, told.epsilon or values["layer_norm_eps"])
     asked = [name for name in NAMES if _holds(name, values)] if family == "auto" else [family]
     for name in asked:
-        activation = NAMES[name].activation or _activation(values["hidden_act"], model.name)
+        activation = NAMES[name].activation or _known(values["hidden_act"])
         if head == (activation, NAMES[name].epsilon or values["layer_norm_eps"]):
             return name
     raise ModelError(

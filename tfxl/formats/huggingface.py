@@ -86,8 +86,8 @@ class Huggingface(Format):
         num_choices: int = Field(default=2, ge=2)
         """Read: how many choices a text has, for …ForMultipleChoice."""
         words: units.Rule = "unicode"
-        """Read: what has a tag of its own, for …ForTokenClassification. With `spaces` a model answers as transformers'
-        pipelines do with SentencePiece, which take a stretch without spaces for one word, in Chinese too."""
+        """Read: what has a tag of its own, for …ForTokenClassification. With `spaces` it is a stretch without spaces,
+        in Chinese too, as to transformers' pipelines with SentencePiece."""
         family: Literal["auto", "bert", "xlm-roberta", "roberta", "camembert", "electra", "distilbert"] = "auto"
         """Write: the family whose classes are to load the folder; by default the one whose head is the model's."""
 

@@ -18,6 +18,8 @@ ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "silu": tf.nn.silu,
     "tanh": tf.tanh,
 }
+USUAL_EPSILON = 1e-12
+"""BERT's, for a layer that was not tied to an encoder."""
 VOCABULARY = "vocabulary"
 """The scope of variables with a row for each piece: they are cut together with the word embeddings."""
 
@@ -71,7 +73,8 @@ class MaskedLanguageLayer(keras.layers.Layer):
         """Makes the layers, once the encoder's width is known."""
         width = input_shape[-1]
         self.dense = keras.layers.Dense(width, kernel_initializer=_normal(), dtype="float32", name="dense")
-        self.norm = keras.layers.LayerNormalization(epsilon=self.epsilon, dtype="float32", name="layer_norm")
+        epsilon = self.epsilon or USUAL_EPSILON
+        self.norm = keras.layers.LayerNormalization(epsilon=epsilon, dtype="float32", name="layer_norm")
         for layer in (self.dense, self.norm):
             with tf.name_scope(layer.name):  # Keras opens a scope when it calls a layer, not when it builds one
                 layer.build((None, None, width))

@@ -77,7 +77,8 @@ def split(arrays: LazyArrays, family: Family, *, first: int = 0, where: str) -> 
     prefix = _prefix(ours.values(), where, arrays)
     inner = {name: ours[name].removeprefix(prefix) for name in named if ours[name].startswith(prefix)}
     encoder = {short: named[name] for name, short in inner.items() if short.startswith(INSIDE)}
-    heads = {name: source for name, source in named.items() if not inner.get(name, "").startswith(INSIDE)}
+    outer = {name: source for name, source in named.items() if not inner.get(name, "").startswith(INSIDE)}
+    heads = {_renamed(name, _OLD): source for name, source in outer.items()}
     return Split(_as_bert(_lazy(arrays, encoder), family, first), _lazy(arrays, heads))
 
 

@@ -43,7 +43,7 @@ class Answerer(tf.Module):
     graph, so that a server refuses it with a message instead of answering nonsense.
 
     Args:
-        model: A Keras model over the three named inputs that gives the task's logits.
+        model: A Keras model over what the task's `inputs` names that gives the task's logits.
         task: Encodes texts and decodes logits.
         tokenizer: The encoder's tokenizer.
         reads_text: False leaves out whatever needs tensorflow_text's ops: `tokens` is then the only function.

@@ -30,7 +30,7 @@ PROBES = (
     "Chumba kilikuwa safi sana.",
     "Great service 👍🏽👩‍👩‍👧 🇩🇪",
     "e\u0301te\u0301 naïve ﬁne ＡＢＣ",
-    "[MASK] </s> <pad>",
+    "[MASK] <mask> </s> <pad>",
     "",
     " \t ",
     "12 345,67 € – №5",

@@ -244,7 +244,7 @@ class Task(Part):
         """Returns one row of `decode`, as NumPy values, as a record."""
 
     def model(self, encoder: keras.Model, head: Head | None = None) -> keras.Model:
-        """Returns a functional Keras model over the three named inputs that gives logits.
+        """Returns a functional Keras model over what `inputs` names that gives logits.
 
         Args:
             encoder: What an encoder's `build` returned.

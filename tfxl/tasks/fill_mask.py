@@ -229,20 +229,23 @@ class FillMask(Task):
     def _scores(self, logits: tf.Tensor, normaliser: tf.Tensor, positions: tf.Tensor, encoded: Tensors) -> Tensors:
         target = tf.maximum(encoded["target"], 0)
         scores = tf.exp(tf.gather(logits, target, batch_dims=2) - normaliser)
-        best = tf.argmax(logits, axis=-1, output_type=tf.int32)
         words = self._detokenizer
         if words is None:
             return {"scores": scores}
+        best = tf.argmax(logits[..., : words.size], axis=-1, output_type=tf.int32)
         # With their spaces: a piece that begins a word is another one than the same letters inside of a word.
         return {"scores": scores, "target": words.inside(target), "best": words.inside(best)}
 
     def _fills(self, logits: tf.Tensor, normaliser: tf.Tensor, positions: tf.Tensor, encoded: Tensors) -> Tensors:
-        best, ids = tf.math.top_k(logits, min(self.settings.num_fills, logits.shape[-1]))
+        words = self._detokenizer
+        # Published tables may have rows that are no pieces.
+        pieces = logits.shape[-1] if words is None else words.size
+        best, ids = tf.math.top_k(logits[..., :pieces], min(self.settings.num_fills, pieces))
         found = {"scores": tf.exp(best - normaliser[:, :, None]), "ids": ids}
-        if self._detokenizer is None:
+        if words is None:
             return found
-        filled = _filled(encoded, positions, ids, self._detokenizer, mask=self._mask)
-        return {**found, "pieces": self._detokenizer.alone(ids), "filled": filled}
+        filled = _filled(encoded, positions, ids, words, mask=self._mask)
+        return {**found, "pieces": words.alone(ids), "filled": filled}
 
     def prediction(self, answer: dict[str, Any]) -> Prediction:
         """Returns one row of `decode` as a record: `fills`, or for `score` `matches` and `value`.

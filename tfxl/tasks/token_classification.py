@@ -120,7 +120,7 @@ class TokenClassification(Task):
         starts, ends = encoded["starts"], encoded["ends"]
         encoded["is_unit"] = units.at_tokens(batch["text"], encoded["owner"], starts, ends, self.settings.words)
         if self.settings.words == "spaces":
-            encoded["speakers"] = units.speakers(starts, ends, encoded["is_unit"])
+            encoded["speakers"] = units.speakers(batch["text"], encoded["owner"], starts, ends, encoded["is_unit"])
         if "word_tags" not in batch:
             return encoded
         target = tf.where(encoded["is_unit"], self._tags_at(starts, batch), UNLABELLED)

@@ -279,18 +279,21 @@ class Batches:
 
         def features() -> Iterator[dict[str, np.ndarray]]:
             for epoch in range(start_epoch, epochs):
-                for indices in self.plan(epoch)[start_step if epoch == start_epoch else 0 :]:
-                    yield self._batch(indices, epoch)
+                plan = self.plan(epoch)
+                batches = list(zip(plan, _times_before(plan), strict=True))
+                for indices, times in batches[start_step if epoch == start_epoch else 0 :]:
+                    yield self._batch(indices, epoch, times)
 
         raw = tf.data.Dataset.from_generator(features, output_signature=self._signature())
         return raw.map(self._encode, num_parallel_calls=2, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
-    def _batch(self, indices: np.ndarray, epoch: int = 0) -> dict[str, np.ndarray]:
+    def _batch(self, indices: np.ndarray, epoch: int = 0, times: np.ndarray | None = None) -> dict[str, np.ndarray]:
         features = self.task.features(self.rows[self.measured.rows[indices]])
         if self.measured.windows is not None:
             features["window"] = self.measured.windows[indices]
         if self.task.draws:
-            features["draw"] = np.array([self._draw(int(index), epoch) for index in indices], np.int64)
+            drawn = zip(indices.tolist(), [0] * len(indices) if times is None else times.tolist(), strict=True)
+            features["draw"] = np.array([self._draw(index, epoch, time) for index, time in drawn], np.int64)
         size = self._full(self.batch_size if self.static else len(indices))
         if len(indices) == size:
             return features
@@ -301,9 +304,9 @@ class Batches:
         filled["weight"] *= np.float32(size / len(indices))
         return filled
 
-    def _draw(self, index: int, epoch: int) -> int:
-        """Returns the seed of an item's random choices in an epoch, whatever batch it is in."""
-        return int(np.random.default_rng((self.seed, 3, epoch, index)).integers(2**62))
+    def _draw(self, index: int, epoch: int, times: int) -> int:
+        """Returns the seed of an item's random choices the next time in an epoch, whatever batch it is in."""
+        return int(np.random.default_rng((self.seed, 3, epoch, index, times)).integers(2**62))
 
     def _full(self, size: int) -> int:
         """Returns how many items a batch of so many is filled up to, so that the devices' shares are of whole texts."""
@@ -337,6 +340,17 @@ class Batches:
         inputs |= {name: tensors[name] for name in INPUTS}
         target = padded if isinstance(encoded["target"], dict) else padded[""]
         return *self.task.pad_to(tf.shape(inputs["input_ids"])[1], inputs, target), encoded["weight"]
+
+
+def _times_before(plan: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Returns how many times each item of an epoch's batches came before in that epoch."""
+    items = np.concatenate(plan)
+    order = np.argsort(items, kind="stable")
+    place = np.arange(len(items))
+    is_new = np.diff(items[order], prepend=-1) != 0
+    times = np.empty_like(items)
+    times[order] = place - np.maximum.accumulate(np.where(is_new, place, 0))
+    return np.split(times, np.cumsum([len(batch) for batch in plan])[:-1])
 
 
 def _pad(

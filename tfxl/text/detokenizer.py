@@ -67,6 +67,11 @@ class Detokenizer:
         """Returns the detokenizer of a spelling."""
         return cls(spelling.variables(), spelling.hidden, spelling.cleaned)
 
+    @property
+    def size(self) -> int:
+        """The number of pieces."""
+        return int(self.tables["first"].shape[0])
+
     def alone(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the text of each piece by itself, in the shape of `ids`."""
         return self._tidy(tf.gather(self.tables["first"], ids))

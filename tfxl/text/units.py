@@ -96,24 +96,29 @@ def at_tokens(texts: tf.Tensor, owner: tf.Tensor, starts: tf.Tensor, ends: tf.Te
     """
     found = characters(texts)
     keys = tf.boolean_mask(key(found.text, found.place), starts_unit(found, rule))
-    wanted = key(owner[:, None], starts)
-    nearest = tf.searchsorted(keys, tf.reshape(wanted, [-1]))
-    is_found = tf.gather(tf.concat([keys, [-1]], axis=0), nearest) == tf.reshape(wanted, [-1])
-    return tf.reshape(is_found, tf.shape(wanted)) & (ends > starts)
+    return _is_among(keys, key(owner[:, None], starts)) & (ends > starts)
 
 
-def speakers(starts: tf.Tensor, ends: tf.Tensor, is_unit: tf.Tensor) -> tf.Tensor:
+def speakers(texts: tf.Tensor, owner: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, is_unit: tf.Tensor) -> tf.Tensor:
     """Returns `[rows, tokens]` int32: for each token the one whose label it has, itself or the one before it.
 
     SentencePiece gives a word that its vocabulary does not know with the space before it a token for the space alone.
     To whoever cuts texts at white space it is the first token of the word.
 
     Args:
+        texts: See `at_tokens`.
+        owner: See `at_tokens`.
         starts: See `at_tokens`.
         ends: See `at_tokens`.
         is_unit: `[rows, tokens]` bool, what begins a unit.
     """
-    is_space = (starts >= 0) & (ends == starts)
+    found = characters(texts)
+    at_space = _is_among(
+        tf.boolean_mask(key(found.text, found.place), found.kind == SPACE), key(owner[:, None], starts)
+    )
+    # A text begins with a space that is not there. Other signs that are not seen belong to the word before.
+    is_first = starts == tf.roll(starts, -1, axis=1)
+    is_space = (starts >= 0) & (ends == starts) & (at_space | is_first)
     return tf.range(tf.shape(starts)[1]) - tf.cast(is_unit & tf.roll(is_space, 1, axis=1), tf.int32)
 
 
@@ -138,6 +143,13 @@ def whole(found: Characters, text: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
 def key(text: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
     """Returns one ascending number for a place in a text, int64."""
     return tf.cast(text, tf.int64) * 2**31 + tf.cast(place, tf.int64)
+
+
+def _is_among(keys: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """Returns whether each of the wanted numbers is among the ascending keys, in the shape of `wanted`."""
+    flat = tf.reshape(wanted, [-1])
+    nearest = tf.gather(tf.concat([keys, [-1]], axis=0), tf.searchsorted(keys, flat))
+    return tf.reshape(nearest == flat, tf.shape(wanted))
 
 
 def _before(found: Characters, kept: tf.Tensor) -> tf.Tensor:

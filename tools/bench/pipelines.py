@@ -157,7 +157,7 @@ def entities_by_words(pipeline: Any, question: Question) -> list[tuple[str, str,
     label_before = ""
     for number, word in enumerate(words):
         tag = pipeline.model.config.id2label[best[owners.index(number)]] if number in owners else "O"
-        label = tag.partition("-")[2]
+        label = "" if tag == "O" else tag.partition("-")[2] or tag
         if label and label == label_before and not tag.startswith("B-"):
             first = found[-1][2]
             found[-1] = (label, question.text[first : place + len(word)], first)
