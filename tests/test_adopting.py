@@ -15,6 +15,7 @@ from tokenizers import models, pre_tokenizers, processors
 
 from tests.pretrained.published import publish, rows, tokenizer_size, torch_model
 from tfxl import adopting, registry, run
+from tfxl import certificate as certificates
 from tfxl.cli import main
 from tfxl.errors import ModelError, TfxlError
 from tfxl.formats._heads import SEQUENCE, TOKEN
@@ -22,7 +23,7 @@ from tfxl.formats._masked import MASKED
 from tfxl.formats.huggingface import Huggingface
 from tfxl.pretrained import reference
 from tfxl.serving.answer import Answerer, predict
-from tfxl.serving.model import Model, load
+from tfxl.serving.model import load
 from tfxl.text.sentencepiece import proto
 
 pytestmark = pytest.mark.torch
@@ -50,9 +51,9 @@ def test_a_checkpoint_becomes_a_served_model(tmp_path: Path) -> None:
     assert (model.name, model.version, model.task.kind) == ("a-model-", 1, "classification")
     assert model.predict(["das Zimmer war gut", "这家酒店很吵"])[0].label in ("schlecht", "gut")
     assert set(model.signatures) == {"serving_default", "tokens", "classify"}
-    certificate = json.loads((model.folder / "assets.extra" / adopting.CERTIFICATE).read_text(encoding="utf-8"))
+    certificate = json.loads((model.folder / "assets.extra" / certificates.FILE).read_text(encoding="utf-8"))
     assert len(certificate["texts"]) >= 14 and certificate["rows"] == 2 * len(certificate["texts"])
-    assert certificate["logits"] < 1e-5 and certificate["allowed"] == adopting.LARGEST
+    assert certificate["logits"] < 1e-5 and certificate["allowed"] == certificates.LARGEST
     assert certificate["architecture"] == "XLMRobertaForSequenceClassification" and "torch" in certificate["library"]
     assert certificate["other_ids"] == [] and certificate["labels"] == ["schlecht", "gut"]
     assert model.recipe["data"]["languages"] == ["de", "zh"] and model.recipe["training"]["epochs"] == 0
@@ -111,7 +112,7 @@ def test_a_tokenizer_that_no_op_can_run_is_said_and_served_as_tokens(tmp_path: P
     (path / "tokenizer.json").write_text(library.to_str(), encoding="utf-8")
     model = adopting.adopt(str(path), *to(tmp_path / "saved"))
     assert set(model.signatures) == {"serving_default", "tokens"}
-    certificate = json.loads((model.folder / "assets.extra" / adopting.CERTIFICATE).read_text(encoding="utf-8"))
+    certificate = json.loads((model.folder / "assets.extra" / certificates.FILE).read_text(encoding="utf-8"))
     assert not certificate["reads_text"] and "byte-level BPE" in certificate["remarks"][-1]
     assert model.predict(["gut"])[0].label in ("schlecht", "gut")
 
@@ -134,7 +135,7 @@ def test_the_vocabulary_is_trimmed_after_the_comparison(tmp_path: Path) -> None:
     path, texts = source(tmp_path / "in"), labelled(tmp_path / "data")
     command("adopt", path, "--name", "small", "--languages", "de,zh", "--texts", texts, *to(tmp_path / "saved"))
     whole, small = adopting.adopt(path, *to(tmp_path / "saved", "name=whole")), load(tmp_path / "saved" / "small")
-    certificate = json.loads((small.folder / "assets.extra" / adopting.CERTIFICATE).read_text(encoding="utf-8"))
+    certificate = json.loads((small.folder / "assets.extra" / certificates.FILE).read_text(encoding="utf-8"))
     sizes = [certificate["trimmed"][when]["pieces"] for when in ("before", "after")]
     assert sizes == [whole.tokenizer.size, small.tokenizer.size] and sizes[1] < sizes[0]
     assert certificate["trimmed"]["identical_texts"] > 0 and certificate["logits"] < 1e-5
@@ -351,7 +352,7 @@ def test_a_masked_language_model_fills_masks(tmp_path: Path, family: str) -> Non
     texts = tmp_path / "de.jsonl"
     texts.write_text("".join(f'{{"text": "{text}"}}\n' for text in SENTENCES["de"]), encoding="utf-8")
     model = adopting.adopt(path, *to(tmp_path / "saved"))
-    certificate = json.loads((model.folder / "assets.extra" / adopting.CERTIFICATE).read_text(encoding="utf-8"))
+    certificate = json.loads((model.folder / "assets.extra" / certificates.FILE).read_text(encoding="utf-8"))
     assert certificate["logits"] < 1e-5 and certificate["architecture"].endswith(MASKED)
     (fills,) = model.predict(["das <mask> war gut"])[0].fills
     assert len(fills) == 5 and set(model.signatures) == {"serving_default", "tokens", "score"}
@@ -368,18 +369,9 @@ def test_a_masked_language_model_fills_masks(tmp_path: Path, family: str) -> Non
     assert np.array_equal(head.bias.numpy(), whole.bias.numpy()[kept])
     assert (head.decoder is None) == (family == "xlm-roberta")
     best = [fill.text for fill in small.predict(["das <mask> war gut"])[0].fills[0]]
-    every = [fill.text for fill in _with_fills(model, model.tokenizer.size).predict(["das <mask> war gut"])[0].fills[0]]
+    built = model.rebuild()
+    task = registry.build("tasks", {**model.task.spec(), "num_fills": model.tokenizer.size})
+    answerer = Answerer(built.model, task, built.tokenizer)
+    every = [fill.text for fill in predict(answerer.text, task, {"text": ["das <mask> war gut"]})[0].fills[0]]
     pieces = {model.tokenizer.vocabulary()[id].replace("▁", "") for id in kept}
     assert best == [text for text in every if text in pieces][: len(best)]
-
-
-def _with_fills(model: Model, count: int) -> Any:
-    """Answers with so many pieces for each mask."""
-    built, tokenizer = model.rebuild(), model.tokenizer
-    task = registry.build("tasks", {**model.task.spec(), "num_fills": count})
-
-    class Answering:
-        def predict(self, texts: list[str]) -> list[Any]:
-            return predict(Answerer(built.model, task, tokenizer).text, task, {"text": texts})
-
-    return Answering()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tfxl
-from tfxl import registry, trimming
+from tfxl import registry, trimmable, trimming
 from tfxl.backend import tf
 from tfxl.encoders import INPUTS
 from tfxl.encoders.bert import Bert
@@ -125,7 +125,7 @@ def test_export_settings_stay(
     contents = dataclasses.replace(tiny_contents, run_toml=recipe)
     saved = export(tiny_answerer, tmp_path / "one", contents=contents, settings=Settings(tokens_only=True))
     given: list[Settings] = []
-    monkeypatch.setattr(trimming, "export", lambda *_, settings, **more: given.append(settings) or saved)
+    monkeypatch.setattr(trimmable, "export", lambda *_, settings, **more: given.append(settings) or saved)
     trimming.trim(saved, texts=TEXTS)
     assert given == [Settings(tokens_only=True, warmup_batch_sizes=(2, 4) if recipe else (1, 8, 32))]
 
@@ -194,7 +194,7 @@ def test_of_a_model_that_fills_masks_what_the_head_reads_is_compared() -> None:
     encoder, task = registry.build("encoders", "tiny"), registry.build("tasks", "fill_mask")
     head, tokenizer = registry.build("heads", "masked_language"), encoder.tokenizer()
     built = Rebuilt(task.model(encoder.build(), head), task, tokenizer)
-    source = trimming._Built(built, json.loads(encoder.files()["config.json"]), head)
+    source = trimmable.Built(built, json.loads(encoder.files()["config.json"]), head)
     batch = tokenizer.encode(tf.constant(TEXTS["de"] * 2), max_length=16)
     found = source.compared(source.whole)({name: batch[name] for name in INPUTS})
     assert found.shape[:2] == batch["input_ids"].shape and len(found) > 1

@@ -32,7 +32,7 @@ ANSWERS = ["in Köln", "7", "the king", "", "gestern", "ja"]
 GOLD_ANSWERS = [{"language": "de", "answers": (answer,) if answer else ()} for answer in ANSWERS]
 RANKS = Rows([None] * 6, [1] * 6, [1, 3, 2, 0, {"forward": 7, "backward": 1}, (1, 4)])
 PIECES = Rows(
-    [{}] * 6,
+    [None] * 6,
     [{"pieces": count, "right": count, "nats": 0.0} for count in (1, 2, 3, 1, 5, 4)],
     [
         {"pieces": count, "right": right, "nats": nats}

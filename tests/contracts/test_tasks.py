@@ -39,7 +39,7 @@ def alike(one, other):
     """Whether two answers are equal, numbers nearly."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(alike(value, other[key]) for key, value in one.items())
-    return one == (pytest.approx(other, abs=1e-4) if isinstance(other, float) else other)
+    return one == (pytest.approx(other, abs=1e-5) if isinstance(other, float) else other)
 
 
 def test_settings_round_trip(trained):

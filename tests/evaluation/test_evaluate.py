@@ -170,7 +170,7 @@ def test_texts_that_are_their_own_answers_are_not_hard() -> None:
         [Example("a", language="en")],
         [Prediction(value=1.5)],
         [metric],
-        gold=lambda _: {},
+        gold=lambda _: None,
         answers=answers,
         settings=QUICK,
     )

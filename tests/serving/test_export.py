@@ -238,13 +238,11 @@ def test_tokens_alone_are_compared_with_tokens(tmp_path: Path) -> None:
     encoder = registry.build("encoders", "tiny")
     task = registry.build("tasks", "question_answering", max_length=32, stride=8)
     model = task.model(encoder.build())
-    for variable in model.trainable_variables:  # so large that windows of a long text answer differently
-        variable.assign(variable * 5)
     contents = Contents(encoder.spec(), registry.build("heads", task.default_head).spec(), encoder.files())
-    settings = Settings(tokens_only=True, warmup=False, tolerance=1e-3)  # large weights, large rounding
+    settings = Settings(tokens_only=True, warmup=False)
     folder = export(Answerer(model, task, encoder.tokenizer()), tmp_path, contents=contents, settings=settings)
     found = json.loads((folder / "assets.extra" / "parity.json").read_text(encoding="utf-8"))
-    assert found["saved_model_against_keras"]["largest"] < 1e-4
+    assert found["saved_model_against_keras"]["largest"] < 1e-6
 
 
 def test_tokens_alone_need_no_text_ops(tmp_path: Path, tiny_answerer: Answerer, tiny_contents: Contents) -> None:

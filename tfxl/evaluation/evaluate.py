@@ -270,8 +270,8 @@ def _worst(metric: Metric, draws: Draws) -> list[Score]:
 
 def _hardest(examples: Sequence[Example], rows: Sequence[Row], per_language: int) -> tuple[HardExample, ...]:
     """Returns each language's wrong answers with the highest confidence, the surest first."""
-    # Where an empty table is gold, there is no other answer to show: the text is its own.
-    wrong = [pair for pair in zip(rows, examples, strict=True) if pair[0].gold not in ({}, pair[0].predicted)]
+    both = zip(rows, examples, strict=True)
+    wrong = [(row, example) for row, example in both if row.gold is not None and row.predicted != row.gold]
     # A row without scores has no confidence to rank by, so such rows keep their order at the end.
     wrong.sort(key=lambda pair: -np.nan_to_num(pair[0].confidence, nan=-1.0))
     kept: dict[str, int] = {}

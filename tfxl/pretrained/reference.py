@@ -79,7 +79,9 @@ def _torch(folder: Path, architecture: str, rows: Rows, positions: np.ndarray | 
     import torch
 
     kind = getattr(transformers, architecture)
-    model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    # Nothing that the folder holds is run: no unrestricted unpickler, and no code of its own.
+    safe = {"weights_only": True, "trust_remote_code": False}
+    model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager", **safe).eval()
     library = f"transformers {transformers.__version__}, torch {metadata.version('torch')}"
 
     def answers(given: Rows) -> Outputs:

@@ -110,14 +110,8 @@ def export(
         answerer = answerer.without_text() if settings.tokens_only else answerer
         keras = parity.keras_answers(answerer)
         progress.say(f"writing {directory}: signatures {', '.join(sorted(answerer.signatures()))}")
-        with _quiet():
-            tf.saved_model.save(answerer, str(draft.folder), signatures=answerer.signatures())
-        if release:
-            memory.release(answerer.model_variables)
+        signatures = _saved(answerer, draft.folder, release=release)
         _write_contents(draft.folder / manifest.EXTRA, contents)
-        signatures = tf.saved_model.load(str(draft.folder)).signatures
-        if release:
-            memory.give_back()
         report = parity.check(answerer, signatures, keras=keras, tolerance=settings.tolerance)
         _write_parity(draft.folder / manifest.EXTRA, {**report, "tokenizer": tokenizer.as_json()})
         name = directory.resolve().name
@@ -126,6 +120,18 @@ def export(
         manifest.write(draft.folder, _manifest(draft.folder, answerer, signatures, name=name, contents=contents))
     progress.say(f"published {draft.version}")
     return Path(str(draft.version))
+
+
+def _saved(answerer: Answerer, folder: Path, *, release: bool) -> Signatures:
+    """Writes the SavedModel, and returns its signatures as they were read back."""
+    with _quiet():
+        tf.saved_model.save(answerer, str(folder), signatures=answerer.signatures())
+    if release:
+        memory.release(answerer.model_variables)
+    signatures: Signatures = tf.saved_model.load(str(folder)).signatures
+    if release:
+        memory.give_back()
+    return signatures
 
 
 def _check(answerer: Answerer, contents: Contents) -> None:

@@ -233,8 +233,7 @@ class FillMask(Task):
         if words is None:
             return {"scores": scores}
         best = tf.argmax(logits[..., : words.size], axis=-1, output_type=tf.int32)
-        # With their spaces: a piece that begins a word is another one than the same letters inside of a word.
-        return {"scores": scores, "target": words.inside(target), "best": words.inside(best)}
+        return {"scores": scores, "target": words.names(target), "best": words.names(best)}
 
     def _fills(self, logits: tf.Tensor, normaliser: tf.Tensor, positions: tf.Tensor, encoded: Tensors) -> Tensors:
         words = self._detokenizer
@@ -287,9 +286,8 @@ class FillMask(Task):
         nats = -np.log(np.maximum(columns[1], SMALLEST)).mean() if count else None
         return Prediction(value=None if nats is None else float(nats), matches=matches, truncated=truncated)
 
-    def gold(self, example: Example) -> dict[str, float]:
-        """Returns an empty table: a text is its own right answer."""
-        return {}
+    def gold(self, example: Example) -> None:
+        """Returns None: a text is its own right answer."""
 
     def answers(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, float]]:
         """Returns how many pieces of each text were masked, how many were right, and what they cost in nats."""

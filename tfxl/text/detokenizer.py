@@ -30,18 +30,20 @@ class Spelling:
     Attributes:
         first: What each piece is as the first of a text, which is also what it is alone.
         inner: What each piece adds to a text.
+        names: What the vocabulary calls each piece; no two are alike.
         hidden: The ids that are no text: special tokens.
         cleaned: Whether spaces before punctuation are dropped from what was written.
     """
 
     first: Sequence[bytes]
     inner: Sequence[bytes]
+    names: Sequence[str]
     hidden: tuple[int, ...]
     cleaned: bool = False
 
     def variables(self) -> dict[str, tf.Variable]:
-        """Returns the two tables as string variables, so that a SavedModel holds each once."""
-        tables = {"first": self.first, "inner": self.inner}
+        """Returns the tables as string variables, so that a SavedModel holds each once."""
+        tables = {"first": self.first, "inner": self.inner, "names": [name.encode() for name in self.names]}
         return {
             name: tf.Variable(list(table), trainable=False, dtype=tf.string, name=f"pieces/{name}")
             for name, table in tables.items()
@@ -76,9 +78,9 @@ class Detokenizer:
         """Returns the text of each piece by itself, in the shape of `ids`."""
         return self._tidy(tf.gather(self.tables["first"], ids))
 
-    def inside(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns what each piece adds to a text, its space before it, in the shape of `ids`."""
-        return self._tidy(tf.gather(self.tables["inner"], ids))
+    def names(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns what the vocabulary calls each piece, in the shape of `ids`."""
+        return tf.gather(self.tables["names"], ids)
 
     def text(self, ids: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
         """Returns the texts `[…]` of rows of pieces.

@@ -136,7 +136,7 @@ class Library(Tokenizer):
         hidden = [each["id"] for each in whole.get("added_tokens") or () if each.get("special")]
         hidden += [id for id in self.special if id is not None]
         cleaned = bool(self._parts.config.get("clean_up_tokenization_spaces", False))
-        return Spelling(first, inner, tuple(sorted(set(hidden))), cleaned)
+        return Spelling(first, inner, pieces, tuple(sorted(set(hidden))), cleaned)
 
     def keep(self, ids: list[int]) -> Library:
         """Raises a WeightsError: merges build on each other, so a piece cannot be left out alone."""
@@ -156,13 +156,13 @@ class Library(Tokenizer):
         ragged = tf.RaggedTensor.from_row_lengths(ids, lengths)
         return Offsets(ragged, ragged.with_values(starts), ragged.with_values(ends))
 
-    def _pieces_beside_masks(self, texts: tf.Tensor) -> tf.RaggedTensor:
+    def _pieces_beside_masks(self, texts: tf.Tensor, after: tf.Tensor, before: tf.Tensor) -> tf.RaggedTensor:
         # To byte-level pieces a space counts: the mask says in the file on which of its sides it swallows some.
         added = json.loads(self._parts.library.to_str()).get("added_tokens") or ()
         told: Mapping[str, Any] = next((each for each in added if each["id"] == self.mask), {})
-        for side, pattern in (("lstrip", r"[\s\p{Z}]+$"), ("rstrip", r"^[\s\p{Z}]+")):
+        for side, pattern, is_beside in (("lstrip", r"[\s\p{Z}]+$", before), ("rstrip", r"^[\s\p{Z}]+", after)):
             if told.get(side):
-                texts = tf.strings.regex_replace(texts, pattern, "")
+                texts = tf.where(is_beside, tf.strings.regex_replace(texts, pattern, ""), texts)
         return self._pieces(texts)
 
     def _cut(self, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

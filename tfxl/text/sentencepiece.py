@@ -193,6 +193,7 @@ class SentencePiece(Tokenizer):
         return Spelling(
             first=[piece.replace("▁", "").encode() for piece in pieces],
             inner=[piece.replace("▁", " ").encode() for piece in pieces],
+            names=pieces,
             hidden=tuple(sorted(id for id in self.special if id is not None)),
             cleaned=bool(self._parts.config.get("clean_up_tokenization_spaces", False)),
         )

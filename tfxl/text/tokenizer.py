@@ -91,8 +91,14 @@ class Tokenizer(tf.Module, metaclass=ABCMeta):
     def _pieces_with_offsets(self, texts: tf.Tensor) -> Offsets:
         """Tokenises stripped texts `[batch]`; offsets count bytes of these texts."""
 
-    def _pieces_beside_masks(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Tokenises what stands before, between and after masks; white space beside a mask is dropped."""
+    def _pieces_beside_masks(self, texts: tf.Tensor, after: tf.Tensor, before: tf.Tensor) -> tf.RaggedTensor:
+        """Tokenises parts of stripped texts `[parts]`; white space beside a mask is dropped.
+
+        Args:
+            texts: What stands before, between and after masks.
+            after: `[parts]` bool, whether a part stands after a mask.
+            before: `[parts]` bool, whether it stands before one.
+        """
         return self._pieces(tf.strings.strip(texts))
 
     @property
@@ -130,10 +136,12 @@ class Tokenizer(tf.Module, metaclass=ABCMeta):
             WeightsError: The vocabulary has no mask token.
         """
         parts = tf.strings.split(tf.strings.strip(texts), self.piece(self.mask))
-        pieces = self._pieces_beside_masks(parts.flat_values).with_row_splits_dtype(tf.int64)
-        # A mask stands before each part of a text but its first.
-        starts, count = parts.row_starts(), tf.size(parts.flat_values, tf.int64)
-        masks = 1 - tf.scatter_nd(starts[:, None], tf.ones_like(starts), count[None])
+        # A mask stands before each part of a text but its first, and after each but its last.
+        number, owner = tf.range(tf.size(parts.flat_values, tf.int64)), parts.value_rowids()
+        after = number != tf.gather(parts.row_starts(), owner)
+        before = number + 1 != tf.gather(parts.row_limits(), owner)
+        pieces = self._pieces_beside_masks(parts.flat_values, after, before).with_row_splits_dtype(tf.int64)
+        masks = tf.cast(after, tf.int64)
         mask = tf.RaggedTensor.from_row_lengths(tf.fill([tf.reduce_sum(masks)], self.mask), masks)
         return parts.with_flat_values(tf.concat([mask, pieces], axis=1)).merge_dims(1, 2)
 

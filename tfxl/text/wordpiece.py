@@ -140,6 +140,7 @@ class WordPiece(Tokenizer):
         return Spelling(
             first=[_tidied(piece).encode() for piece in pieces],
             inner=[_tidied(piece[2:] if piece.startswith("##") else f" {piece}").encode() for piece in pieces],
+            names=pieces,
             hidden=tuple(sorted(id for id in self.special if id is not None)),
             cleaned=bool(self._parts.config.get("clean_up_tokenization_spaces", True)),
         )
@@ -165,6 +166,9 @@ class WordPiece(Tokenizer):
         at_end = after == tf.gather(tf.strings.length(whole), row)
         after = tf.gather(tf.concat([table, [0]], axis=0), base + after)
         last = tf.where(at_end, tf.gather(tf.strings.length(texts), row), after)
+        # What is dropped between two pieces belongs to neither.
+        covered = tf.strings.substr(tf.gather(texts, row), first, last - first)
+        last = first + tf.strings.length(tf.strings.regex_replace(covered, NO_TEXT + "$", ""))
         return Offsets(ids, ids.with_flat_values(first), ids.with_flat_values(last))
 
     def _normalise(self, texts: tf.Tensor) -> tf.Tensor:

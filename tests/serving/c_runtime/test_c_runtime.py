@@ -15,6 +15,7 @@ from tests.contracts.task_cases import USUAL, Case
 from tests.formats.test_huggingface import CASES
 from tests.pretrained.published import publish, torch_model
 from tfxl import adopting, registry
+from tfxl import certificate as certificates
 from tfxl.backend import tf
 from tfxl.data import texts_of
 from tfxl.formats._heads import ENCODER
@@ -167,7 +168,7 @@ def test_what_is_adopted_answers_in_the_c_runtime_as_in_python(
     original = torch_model(family, kind, **{"max_position_embeddings": 80, **values})
     path, saved = publish(original, tmp_path / "in"), f"output={json.dumps(str(tmp_path / 'saved'))}"
     model = adopting.adopt(str(path), saved, "export.warmup=false")
-    certificate = json.loads((model.folder / "assets.extra" / adopting.CERTIFICATE).read_text(encoding="utf-8"))
+    certificate = json.loads((model.folder / "assets.extra" / certificates.FILE).read_text(encoding="utf-8"))
     assert certificate["logits"] < 1e-5 and certificate["architecture"].endswith(kind)
     for name, part in {"serving_default": model.task, **model.task.tasks}.items():
         columns = {key: column[:12] for key, column in probe_texts(part).items()}
