@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.contracts.task_cases import ASKED
@@ -85,6 +85,7 @@ def all_spans(task, logits, encoded, text):
 @VOCABULARIES
 @settings(max_examples=30, deadline=None)
 @given(contexts=st.lists(CONTEXT, min_size=1, max_size=4), length=st.integers(1, 7), seed=st.integers(0, 9))
+@example(contexts=["0\x1f"], length=1, seed=0)  # a control character that is dropped belongs to no token
 def test_the_best_spans_of_all_windows_each_once_and_where_they_stand(vocabulary, contexts, length, seed):
     task = QuestionAnswering(max_length=20, stride=3, max_answer_length=length, num_answers=4)
     encoded = encoded_of(task, contexts, vocabulary=vocabulary)
@@ -303,8 +304,8 @@ def test_an_answer_in_the_third_window_is_found_by_the_saved_model(learned, tmp_
     asked = [*ASKED, LONG]
     texts = texts_of(asked, task)
     served = saved.predict(texts["text"], texts["second_text"])
-    for example, found in zip(asked, served, strict=True):
-        answer, start = example.label[0]
+    for row, found in zip(asked, served, strict=True):
+        answer, start = row.label[0]
         assert (found.label, found.spans[0].start) == (answer, start)
     python = predict(answerer.layer_by_layer, task, texts)
     assert [found.label for found in python] == [found.label for found in served]

@@ -32,6 +32,8 @@ TEXTS = [
     "it's {} do not",
     "👍{}👍",
     "das\u00a0{}\u3000war",
+    "das\u00a0",
+    "\u3000das {}\u00a0",
 ]
 
 

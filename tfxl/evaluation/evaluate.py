@@ -86,6 +86,8 @@ def evaluate(
     _check(examples, predictions)
     found = [prediction.label for prediction in predictions] if answers is None else answers
     rows = _rows(examples, predictions, gold=gold, answers=found, settings=told)
+    if any(metric.compares_with_gold for metric in task_metrics):
+        _check_gold(rows)
     trained = tuple(trained_languages)
     return Evaluation(
         metrics=tuple(metric.spec() for metric in task_metrics),
@@ -121,6 +123,16 @@ def _check(examples: Sequence[Example], predictions: Sequence[Prediction]) -> No
         )
 
 
+def _check_gold(rows: Sequence[Row]) -> None:
+    for row in rows:
+        if row.gold is None:
+            raise DataError(
+                f"{row.id or 'a row'} has no label",
+                expected="a right answer in every row that is evaluated",
+                fix="Add the label, or predict instead of evaluating.",
+            )
+
+
 def _rows(
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
@@ -132,13 +144,6 @@ def _rows(
     measure = _length(settings.length_unit)
     rows = []
     for example, prediction, answer in zip(examples, predictions, answers, strict=True):
-        expected = frozen(gold(example))
-        if expected is None:
-            raise DataError(
-                f"{example.id or 'a row'} has no label",
-                expected="a right answer in every row that is evaluated",
-                fix="Add the label, or predict instead of evaluating.",
-            )
         texts = [text for text in (example.text, example.second_text) if text is not None]
         rows.append(
             Row(
@@ -147,7 +152,7 @@ def _rows(
                 domain=example.domain,
                 length=sum(map(measure, texts)),
                 digest=_digest(texts),
-                gold=expected,
+                gold=frozen(gold(example)),
                 predicted=frozen(answer),
                 # More digits than anyone reads would double the file.
                 scores={label: round(float(score), 6) for label, score in prediction.scores.items()},
@@ -271,6 +276,7 @@ def _worst(metric: Metric, draws: Draws) -> list[Score]:
 def _hardest(examples: Sequence[Example], rows: Sequence[Row], per_language: int) -> tuple[HardExample, ...]:
     """Returns each language's wrong answers with the highest confidence, the surest first."""
     both = zip(rows, examples, strict=True)
+    # Where nothing is gold, there is no other answer to show: the text is its own.
     wrong = [(row, example) for row, example in both if row.gold is not None and row.predicted != row.gold]
     # A row without scores has no confidence to rank by, so such rows keep their order at the end.
     wrong.sort(key=lambda pair: -np.nan_to_num(pair[0].confidence, nan=-1.0))

@@ -21,6 +21,8 @@ class Metric(Part):
     higher_is_better: ClassVar[bool] = True
     ranks_rows: ClassVar[bool] = False
     """Whether the statistics of a row depend on the rows beside it: then those of a group are made from it alone."""
+    compares_with_gold: ClassVar[bool] = True
+    """Whether the score needs a right answer in every row; where texts are their own answers, gold is None."""
 
     @property
     def name(self) -> str:

@@ -18,9 +18,11 @@ class PieceAccuracy(Metric):
     matter, for a text is its own right answer. Scores of models with different vocabularies cannot be compared.
 
     Example:
-        >>> PieceAccuracy().score([{}, {}], [{"pieces": 3, "right": 2}, {"pieces": 1, "right": 1}])
+        >>> PieceAccuracy().score([None, None], [{"pieces": 3, "right": 2}, {"pieces": 1, "right": 1}])
         0.75
     """
+
+    compares_with_gold = False
 
     def statistics(self, gold: Sequence[Any], predicted: Sequence[Mapping[str, float]]) -> np.ndarray:
         """Returns `[rows, 2]`: right pieces, and masked pieces."""

@@ -18,11 +18,12 @@ class PseudoPerplexity(Metric):
     are those of `piece_accuracy`. Models with different vocabularies cannot be compared.
 
     Example:
-        >>> PseudoPerplexity().score([{}], [{"pieces": 2, "nats": 2 * math.log(7)}])
+        >>> PseudoPerplexity().score([None], [{"pieces": 2, "nats": 2 * math.log(7)}])
         7.0
     """
 
     higher_is_better = False
+    compares_with_gold = False
 
     def statistics(self, gold: Sequence[Any], predicted: Sequence[Mapping[str, float]]) -> np.ndarray:
         """Returns `[rows, 2]`: the nats of all masked pieces, and how many there are."""

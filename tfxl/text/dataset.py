@@ -96,7 +96,7 @@ class Coder(Protocol):
         """Returns what the model reads of it."""
 
     def pad_to(self, length: Any, inputs: dict[str, Any], target: Any) -> tuple[dict[str, Any], Any]:
-        """Pads what does not grow with the tokens."""
+        """Pads what the task adds to the inputs, and its targets."""
 
 
 class StaticShapes(NamedTuple):
@@ -305,7 +305,7 @@ class Batches:
         return filled
 
     def _draw(self, index: int, epoch: int, times: int) -> int:
-        """Returns the seed of an item's random choices the next time in an epoch, whatever batch it is in."""
+        """Returns the seed of an item's random choices in an epoch in which it came so many times before."""
         return int(np.random.default_rng((self.seed, 3, epoch, index, times)).integers(2**62))
 
     def _full(self, size: int) -> int:
