@@ -10,12 +10,17 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Callable
 from importlib import metadata
+from typing import ParamSpec, TypeVar
 
 from tfxl.errors import InstallationError
 
 SUPPORTED_MINOR = ("2.21",)
 PACKAGES = ("tensorflow", "tf_keras", "tensorflow-text")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
 TRANSFORMERS = ((4, 57), (5, 0))
 """The first version that is supported, and the first that is not: 5 has no TensorFlow."""
 
@@ -102,4 +107,16 @@ import tf_keras as keras  # noqa: E402
 # Dropout then draws from seeded generators that can be saved, so that a run can be repeated.
 keras.backend.experimental.enable_tf_random_generator()
 
-__all__ = ["check_versions", "keras", "tf"]
+__all__ = ["check_versions", "keras", "tf", "without_autograph"]
+
+
+def without_autograph(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Returns the function, to be traced with all that it calls as it is written.
+
+    AutoGraph would rewrite Python's `if` and `for` first, those of Keras and transformers too. That takes seconds in
+    every process and makes each trace slower, and it is needed only where they depend on tensors.
+
+    Example:
+        answer = tf.function(without_autograph(answer))
+    """
+    return tf.autograph.experimental.do_not_convert(function)

@@ -15,6 +15,7 @@ from tfxl.encoders.tiny import Tiny
 from tfxl.scoring import answered
 from tfxl.serving.answer import Answerer, predict
 from tfxl.text.dataset import Batches, Rows
+from tfxl.training.model import TrainingModel
 
 
 @pytest.fixture(scope="module", params=CASES, ids=str)
@@ -29,8 +30,9 @@ def trained(request, tmp_path_factory):
     rows = Rows.write(case.examples, tmp_path_factory.mktemp("rows") / "rows", group=lambda example: example.language)
     batches = Batches(rows, task, encoder.tokenizer(), batch_size=len(case.examples), seed=0)
     model = task.model(encoder.build())
-    model.compile(keras.optimizers.Adam(0.02), loss=task.loss())
-    losses = model.fit(batches.dataset(20), steps_per_epoch=1, epochs=20, verbose=0).history["loss"]
+    trained = TrainingModel(model.input, model.output)
+    trained.compile(keras.optimizers.Adam(0.02), loss=task.loss())
+    losses = trained.fit(batches.dataset(20), steps_per_epoch=1, epochs=20, verbose=0).history["loss"]
     made = {"task": task, "model": model, "tokenizer": encoder.tokenizer(), "batches": batches, "losses": losses}
     return SimpleNamespace(**made, examples=case.examples)
 

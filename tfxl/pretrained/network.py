@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from transformers import BertConfig, TFBertModel
 
-from tfxl.backend import keras, tf
+from tfxl.backend import keras, tf, without_autograph
 from tfxl.errors import WeightsError
 from tfxl.pretrained import families
 from tfxl.pretrained.checkpoint import LazyArrays, shapes_of
@@ -20,6 +20,7 @@ from tfxl.pretrained.tensors import TensorArray
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 
+@without_autograph
 def network(config: Mapping[str, Any]) -> keras.Model:
     """Returns an encoder with random weights.
 

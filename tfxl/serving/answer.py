@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tfxl.backend import keras, tf
+from tfxl.backend import keras, tf, without_autograph
 from tfxl.encoders import INPUTS
 from tfxl.errors import ModelError, RecipeError
 from tfxl.example import Prediction
@@ -66,8 +66,8 @@ class Answerer(tf.Module):
         tokens = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
         # The functions call each other instead of each holding a copy of the network and of the tokenizer's model.
         asked = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in model.input}
-        self._network = tf.function(self._logits, input_signature=[asked])
-        self.functions = {"tokens": tf.function(self._tokens, input_signature=[tokens])}
+        self._network = tf.function(without_autograph(self._logits), input_signature=[asked])
+        self.functions = {"tokens": tf.function(without_autograph(self._tokens), input_signature=[tokens])}
         if not reads_text:
             return
         _check_length(task, rows["position_embeddings"])
@@ -76,7 +76,7 @@ class Answerer(tf.Module):
             self.functions[name] = self._function_of_texts(part)
         if {"labels", "scores"} <= set(self.functions["tokens"].get_concrete_function().structured_outputs):
             examples = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
-            self.functions["classify"] = tf.function(self._classify, input_signature=[examples])
+            self.functions["classify"] = tf.function(without_autograph(self._classify), input_signature=[examples])
 
     def text(self, **texts: Any) -> Tensors:
         """Answers raw texts, each `[batch]` string, named as the task's `text_inputs`."""
@@ -130,6 +130,7 @@ class Answerer(tf.Module):
     def _function_of_texts(self, task: Task) -> Any:
         texts = {name: tf.TensorSpec([None, *_shape(name, task)], tf.string, name=name) for name in task.text_inputs}
 
+        @without_autograph
         def answers(batch: Tensors) -> Tensors:
             return self._answer(encode(batch, task, self.parts.tokenizer), task)
 

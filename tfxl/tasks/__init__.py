@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from tfxl import registry
-from tfxl.backend import keras, tf
+from tfxl.backend import keras, tf, without_autograph
 from tfxl.encoders import INPUTS
 from tfxl.example import Example, Prediction
 from tfxl.heads import Head
@@ -243,6 +243,7 @@ class Task(Part):
     def prediction(self, answer: dict[str, Any]) -> Prediction:
         """Returns one row of `decode`, as NumPy values, as a record."""
 
+    @without_autograph
     def model(self, encoder: keras.Model, head: Head | None = None) -> keras.Model:
         """Returns a functional Keras model over what `inputs` names that gives logits.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfxl import registry
-from tfxl.backend import keras, tf
+from tfxl.backend import keras, tf, without_autograph
 from tfxl.encoders import INPUTS
 from tfxl.heads import Head
 from tfxl.tasks._vectors import unit
@@ -53,6 +53,7 @@ class Teacher:
         teacher = keras.Model(inputs, head.layer(0)(model.output, inputs["attention_mask"]))
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        @without_autograph
         def vectors(texts: tf.Tensor) -> tf.Tensor:
             encoded = tokenizer.encode(texts, max_length=self.max_length)
             return unit(teacher({name: encoded[name] for name in INPUTS}, training=False))

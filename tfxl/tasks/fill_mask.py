@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from tfxl import registry
-from tfxl.backend import keras, tf
+from tfxl.backend import keras, tf, without_autograph
 from tfxl.encoders import INPUTS, blocks
 from tfxl.errors import ModelError, RecipeError
 from tfxl.example import Example, Fill, Match, Prediction
@@ -95,6 +95,7 @@ class FillMask(Task):
         task._mask, task._detokenizer = tokenizer.mask, Detokenizer.of(tokenizer.spelling())
         return task
 
+    @without_autograph
     def model(self, encoder: keras.Model, head: Head | None = None) -> keras.Model:
         """Returns the model; beside the three inputs it reads `masked_positions`: see `inputs`.
 

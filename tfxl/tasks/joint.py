@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from tfxl import registry
-from tfxl.backend import keras, tf
+from tfxl.backend import keras, tf, without_autograph
 from tfxl.encoders import INPUTS
 from tfxl.errors import DataError, RecipeError, did_you_mean
 from tfxl.example import Example, Prediction
@@ -256,6 +256,7 @@ class Joint(Task):
             specs[name] = {**tuned.spec(), **self._options[name].as_toml()}
         return type(self)(**{**self.settings.model_dump(), "tasks": specs})
 
+    @without_autograph
     def model(self, encoder: keras.Model, head: Head | None = None) -> keras.Model:
         """Returns a functional model that gives each task's logits, by its name.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from tfxl.backend import keras, tf
+from tfxl.backend import keras, tf, without_autograph
 from tfxl.errors import DataError, ModelError, RecipeError
 from tfxl.example import Example, Match, Prediction
 from tfxl.heads import Head
@@ -195,6 +195,7 @@ class Retrieval(VectorTask):
             target = tf.repeat(batch["target"], len(columns), axis=0)
         return {**encoded, "target": target, "weight": tf.repeat(batch["weight"], len(columns))}
 
+    @without_autograph
     def model(self, encoder: keras.Model, head: Head | None = None) -> keras.Model:
         """Returns the model; see `Task`.
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from tfxl.backend import tf
+from tfxl.backend import tf, without_autograph
 from tfxl.example import Example
 from tfxl.settings import tuples
 from tfxl.text.tokenizer import INPUTS
@@ -132,7 +132,8 @@ class Measured(NamedTuple):
 
 def measure(rows: Rows, task: Coder, tokenizer: Any) -> Measured:
     """Encodes every row of data once, to know how long it is and how many windows it has."""
-    encode = tf.function(lambda texts: _sizes(task.encode(texts, tokenizer)), reduce_retracing=True)
+    sizes_of = without_autograph(lambda texts: _sizes(task.encode(texts, tokenizer)))
+    encode = tf.function(sizes_of, reduce_retracing=True)
     parts, has_windows = [], False
     for start in range(0, len(rows), MEASURE_ROWS):
         features = task.features(rows[range(start, min(start + MEASURE_ROWS, len(rows)))])
@@ -285,7 +286,8 @@ class Batches:
                     yield self._batch(indices, epoch, times)
 
         raw = tf.data.Dataset.from_generator(features, output_signature=self._signature())
-        return raw.map(self._encode, num_parallel_calls=2, deterministic=True).prefetch(tf.data.AUTOTUNE)
+        encoded = raw.map(without_autograph(self._encode), num_parallel_calls=2, deterministic=True)
+        return encoded.prefetch(tf.data.AUTOTUNE)
 
     def _batch(self, indices: np.ndarray, epoch: int = 0, times: np.ndarray | None = None) -> dict[str, np.ndarray]:
         features = self.task.features(self.rows[self.measured.rows[indices]])

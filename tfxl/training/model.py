@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfxl.backend import keras, tf
+from tfxl.backend import keras, tf, without_autograph
 
 
 class TrainingModel(keras.Model):
@@ -19,6 +19,16 @@ class TrainingModel(keras.Model):
     def __init__(self, inputs: Any, outputs: Any, **options: Any) -> None:
         super().__init__(inputs=inputs, outputs=outputs, **options)
         self.tokens = keras.metrics.Sum(name="tokens")
+
+    @without_autograph
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Trains on a batch as Keras does."""
+        return super().train_step(data)
+
+    @without_autograph
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Measures a batch as Keras does."""
+        return super().test_step(data)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, tf.Tensor]:
         """Counts the tokens of a batch."""
