@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from tfxl import backend
-from tfxl.backend import check_versions, keras, tf
+from tfxl.backend import check_versions, keras, tf, without_autograph
 from tfxl.errors import InstallationError
 
 FITTING = {"tensorflow": "2.21.0", "tf_keras": "2.21.0", "tensorflow-text": "2.21.1", "transformers": "4.57.6"}
@@ -103,3 +103,17 @@ def test_keras_3_that_is_loaded_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN is switched on for x86 alone")
 def test_onednn_is_on_unless_the_environment_says_no() -> None:
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] in ("0", "1")
+
+
+def test_without_autograph_nothing_is_rewritten() -> None:
+    """Neither the function nor what it calls: an `if` on a tensor would need that."""
+
+    def sign(number: tf.Tensor) -> tf.Tensor:
+        return tf.constant(1) if number > 0 else tf.constant(-1)
+
+    rewritten, as_written = (
+        tf.function(wrap(lambda number: sign(number))) for wrap in (lambda it: it, without_autograph)
+    )
+    assert rewritten(tf.constant(-3.0)) == -1
+    with pytest.raises(tf.errors.OperatorNotAllowedInGraphError):
+        as_written(tf.constant(-3.0))

@@ -29,3 +29,22 @@ def test_a_step_counts_real_tokens_once(model, inputs):
     trained.compile(AdamW(0.0), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     logs = trained.train_step((inputs, tf.constant([0, 1, 0, 1, 0])))
     assert float(logs["tokens"]) == float(tf.reduce_sum(inputs["attention_mask"]))
+
+
+def test_layers_are_trained_as_they_are_written():
+    """AutoGraph rewrites none of them; it would take seconds and change nothing."""
+    seen = []
+
+    class Watching(keras.layers.Layer):
+        def call(self, values):
+            seen.append(tf.__internal__.autograph.control_status_ctx().status.name)
+            return values
+
+    mask = keras.Input([2], name="attention_mask")
+    trained = TrainingModel({"attention_mask": mask}, keras.layers.Dense(1)(Watching()(mask)))
+    trained.compile("sgd", loss="mse")
+    rows = {"attention_mask": tf.ones([4, 2])}, tf.zeros([4, 1])
+    for step in (trained.fit, trained.evaluate):
+        del seen[:]
+        step(*rows, verbose=0)
+        assert set(seen) == {"DISABLED"}
