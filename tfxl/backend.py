@@ -18,11 +18,11 @@ from tfxl.errors import InstallationError
 
 SUPPORTED_MINOR = ("2.21",)
 PACKAGES = ("tensorflow", "tf_keras", "tensorflow-text")
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
-
 TRANSFORMERS = ((4, 57), (5, 0))
 """The first version that is supported, and the first that is not: 5 has no TensorFlow."""
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 def check_versions(installed: dict[str, str | None], *, tensorflow: str = "tensorflow") -> None:

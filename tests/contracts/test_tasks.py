@@ -12,10 +12,13 @@ from tfxl.backend import keras, tf
 from tfxl.data import texts_of
 from tfxl.encoders import INPUTS
 from tfxl.encoders.tiny import Tiny
+from tfxl.evaluation.evaluate import Settings, evaluate
 from tfxl.scoring import answered
 from tfxl.serving.answer import Answerer, predict
 from tfxl.text.dataset import Batches, Rows
 from tfxl.training.model import TrainingModel
+
+QUICK = Settings(samples=0)
 
 
 @pytest.fixture(scope="module", params=CASES, ids=str)
@@ -30,9 +33,9 @@ def trained(request, tmp_path_factory):
     rows = Rows.write(case.examples, tmp_path_factory.mktemp("rows") / "rows", group=lambda example: example.language)
     batches = Batches(rows, task, encoder.tokenizer(), batch_size=len(case.examples), seed=0)
     model = task.model(encoder.build())
-    trained = TrainingModel(model.input, model.output)
-    trained.compile(keras.optimizers.Adam(0.02), loss=task.loss())
-    losses = trained.fit(batches.dataset(20), steps_per_epoch=1, epochs=20, verbose=0).history["loss"]
+    training = TrainingModel(model.input, model.output)
+    training.compile(keras.optimizers.Adam(0.02), loss=task.loss())
+    losses = training.fit(batches.dataset(20), steps_per_epoch=1, epochs=20, verbose=0).history["loss"]
     made = {"task": task, "model": model, "tokenizer": encoder.tokenizer(), "batches": batches, "losses": losses}
     return SimpleNamespace(**made, examples=case.examples)
 
@@ -78,7 +81,10 @@ def test_answers_are_records_in_order(trained):
     answers = task.answers(rows, together)
     again = task.answers(rows, [each for of_function in alone for each in of_function])
     assert len(answers) == len(again) and all(map(alike, answers, again))
-    assert registry.build("metrics", task.metrics[0]).score([task.gold(row) for row in rows], answers) > 0.7
+    metric = registry.build("metrics", task.metrics[0])
+    assert metric.score([task.gold(row) for row in rows], answers) > 0.7
+    evaluation = evaluate(rows, together[: len(rows)], [metric], gold=task.gold, answers=answers, settings=QUICK)
+    assert evaluation.overall().value > 0.7
 
 
 def test_a_text_that_is_too_long_is_flagged(trained):
