@@ -48,3 +48,13 @@ def test_layers_are_trained_as_they_are_written():
         del seen[:]
         step(*rows, verbose=0)
         assert set(seen) == {"DISABLED"}
+
+
+@pytest.mark.parametrize("optimizer", [AdamW(1e-3), "adam"], ids=["AdamW", "Keras"])
+def test_a_step_is_traced_once(optimizer):
+    """Variables that are made while a function is traced let TensorFlow trace it again."""
+    mask = keras.Input([2], name="attention_mask")
+    trained = TrainingModel({"attention_mask": mask}, keras.layers.Dense(1)(mask))
+    trained.compile(optimizer, loss="mse")
+    trained.fit({"attention_mask": tf.ones([4, 2])}, tf.zeros([4, 1]), verbose=0)
+    assert trained.train_tf_function.experimental_get_tracing_count() == 1

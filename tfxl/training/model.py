@@ -20,6 +20,11 @@ class TrainingModel(keras.Model):
         super().__init__(inputs=inputs, outputs=outputs, **options)
         self.tokens = keras.metrics.Sum(name="tokens")
 
+    def make_train_function(self, force: bool = False) -> Any:
+        """Returns the step as Keras makes it; made in it, the optimizer's variables would have it traced twice."""
+        self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
     @without_autograph
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Trains on a batch as Keras does."""

@@ -108,9 +108,9 @@ class RowOptimizer(keras.optimizers.Optimizer):
     # Slots
 
     def build(self, var_list: Sequence[tf.Variable]) -> None:
-        """Makes the slots of the variables that have none yet."""
+        """Makes the slots of the variables that have none yet and are not left out by a multiplier of 0."""
         for variable in var_list:
-            if self._var_key(variable) not in self._slots_of:
+            if self._multiplier(variable) and self._var_key(variable) not in self._slots_of:
                 self._slots_of[self._var_key(variable)] = slots = self._new_slots(variable)
                 name = _plain(variable.name)
                 taken = sum(key.partition("#")[0] == name for key in self._slots)
