@@ -42,3 +42,19 @@ def test_an_answer_is_a_record():
     task = Regression(second_text=True)
     assert task.text_inputs == ("text", "second_text")
     assert task.prediction({"value": np.float32(0.5), "truncated": np.bool_(True)}).value == 0.5
+
+
+@pytest.mark.parametrize(("activation", "numbers"), [("none", "4 5 4.5"), ("sigmoid", "0.9 1 0.8"), ("sigmoid", "1 1")])
+def test_a_new_head_answers_the_mean(activation, numbers):
+    task = Regression(activation=activation)
+    assert task.prior is None
+    for number in numbers.split():
+        task.observe(Example("gut", label=number))
+    (answer,) = task.decode(task.prior[None], {})["value"].numpy()
+    assert answer == pytest.approx(np.mean([float(number) for number in numbers.split()]), abs=0.2)
+    assert np.isfinite(task.prior).all()
+
+
+def test_a_number_is_asked_for_before_training():
+    with pytest.raises(DataError, match=r"x\.csv:3"):
+        Regression().observe(Example("gut", label="gut", source="x.csv:3"))

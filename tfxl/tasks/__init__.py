@@ -116,7 +116,7 @@ class Task(Part):
 
     @property
     def prior(self) -> np.ndarray | None:
-        """`[units]` float32, the logits of an answer that knows only how often each label was observed.
+        """`[units]` float32, the logits of an answer that knows the observed labels only, and no text.
 
         A new head starts with them as its bias (Lin et al. 2017, section 4.1): with many rare labels, training would
         otherwise first spend hundreds of steps on learning that they are rare. None where nothing was observed.
