@@ -8,19 +8,22 @@ weights as a folder of transformers. Everything else is written here a second ti
 tokenizer and BertModel, torch's AdamW, scikit-learn and seqeval for scores. Printed are the scores of each test
 language, mean and standard deviation over the seeds, and the seconds that training took.
 
-Training: cross-entropy (tags: the mean over words; questions: that of start and end; several labels: binary). AdamW,
-betas 0.9 and 0.999; matrices but the word embeddings decay; gradients are clipped; the rate rises from 0 in the first
-tenth of the steps and falls to 0. Word embeddings of pieces that the training texts have move at every step, others
-never. Batches hold rows of similar length: every epoch is shuffled, each 8 batches are sorted. Forward in bfloat16
-where training.precision asks for it: by default where the machine has it, as in tfxl.
+Training: cross-entropy (tags: the mean over words; questions: that of start and end; several labels: binary), the
+squared error of numbers, and of vectors what the recipe says. AdamW, betas 0.9 and 0.999; matrices but the word
+embeddings decay; gradients are clipped; the rate rises from 0 in the first tenth of the steps and falls to 0. Word
+embeddings of pieces that the training texts have move at every step, others never. Batches hold rows of similar length:
+every epoch is shuffled, each 8 batches are sorted. Forward in bfloat16 where training.precision asks for it: by default
+where the machine has it, as in tfxl.
 
-Heads: one label, several, choices: the mean of the last hidden states over all real tokens, dropout 0.1, a dense layer.
-`--transformers-head` takes the head of the …For… class instead, with its pooler. Tags, questions, hidden words: always
-the …For… class. Words are cut one by one, as `is_split_into_words` does it, which is not how tfxl cuts Chinese.
+Heads: one label, several, choices, numbers: the mean of the last hidden states over all real tokens, dropout 0.1, a
+dense layer. `--transformers-head` takes the head of the …For… class instead, with its pooler. Tags, questions, hidden
+words: always the …For… class. Words are cut one by one, as `is_split_into_words` does it, which is not how tfxl cuts
+Chinese.
 
-Covered are the tasks classification, inference, multilabel, multiple_choice, token_classification, question_answering,
-retrieval, and joint of one label and tags; `--fill-mask` trains …ForMaskedLM on the texts of any recipe instead. What a
-recipe sets beyond that (heads, tuners, early stopping, class weights) is refused, not ignored.
+Covered are the tasks classification, inference, multilabel, multiple_choice, regression, token_classification,
+question_answering, similarity, retrieval, and joint of one label and tags; `--fill-mask` trains …ForMaskedLM on the
+texts of any recipe instead. What a recipe sets beyond that (heads, tuners, early stopping, class weights) is refused,
+not ignored.
 """
 
 from __future__ import annotations

@@ -20,9 +20,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import transformers
+from scipy.stats import pearsonr, spearmanr
 from seqeval import metrics as seqeval
 from seqeval.metrics.sequence_labeling import get_entities
-from sklearn.metrics import accuracy_score, f1_score, precision_recall_curve
+from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, precision_recall_curve
 from torch import nn
 from torch.nn import functional
 
@@ -271,6 +272,40 @@ class Choices(Labels):
         return {"accuracy": accuracy_score([int(each.label) for each in examples], answers)}
 
 
+# Numbers
+
+
+class Numbers(Labels):
+    """A number a text or pair: Spearman's correlation and the mean distance."""
+
+    understood = ("second_text", "max_length", "activation")
+    problem = "regression"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.labels = ["number"]
+
+    def target(self, example: Example) -> float:
+        return float(example.label)
+
+    def numbers(self, model: Any, inputs: Inputs) -> torch.Tensor:
+        found = self.logits(model, inputs)[:, 0]
+        return found.sigmoid() if self.told.activation == "sigmoid" else found
+
+    def loss(self, model: Any, inputs: Inputs, items: Sequence[Item]) -> torch.Tensor:
+        return functional.mse_loss(self.numbers(model, inputs), torch.tensor([each.target for each in items]))
+
+    def read(self, model: Any, inputs: Inputs, items: Sequence[Item]) -> list[Any]:
+        return self.numbers(model, inputs).tolist()
+
+    def scores(self, examples: Sequence[Example], answers: Sequence[Any]) -> dict[str, float]:
+        gold = [self.target(each) for each in examples]
+        return {
+            "spearman": float(spearmanr(gold, answers).statistic),
+            "mean absolute error": float(mean_absolute_error(gold, answers)),
+        }
+
+
 # Words
 
 
@@ -516,7 +551,56 @@ def overlap(right: list[str], given: list[str]) -> float:
 # Vectors
 
 
-class Pairs(Task):
+class Vectors(Task):
+    """Two texts that are read apart, each as a vector."""
+
+    def model(self) -> Any:
+        return MeanHead(self.class_of("BertModel"))
+
+    def published(self, model: Any) -> Any:
+        return model.bert
+
+    def rows_of(self, *texts: str) -> list[list[int]]:
+        """Returns the ids of both sides."""
+        prefixes = (self.told.prefix, self.told.prefix if self.told.second_prefix is None else self.told.second_prefix)
+        return [self.encode(prefix + text)["input_ids"] for prefix, text in zip(prefixes, texts, strict=True)]
+
+
+class Alike(Vectors):
+    """How alike two texts are, by the cosine of their vectors: Spearman's and Pearson's correlation."""
+
+    understood = ("prefix", "second_prefix", "max_length", "smallest", "largest", "loss", "margin")
+
+    def items(self, examples: Sequence[Example]) -> list[Item]:
+        low, high = self.told.smallest, self.told.largest
+        return [
+            Item(self.rows_of(each.text, each.second_text), (float(each.label) - low) / (high - low))
+            for each in examples
+        ]
+
+    def cosines(self, model: Any, inputs: Inputs) -> torch.Tensor:
+        vectors = model(**inputs)
+        return (vectors[::2] * vectors[1::2]).sum(-1)
+
+    def loss(self, model: Any, inputs: Inputs, items: Sequence[Item]) -> torch.Tensor:
+        cosines, target = self.cosines(model, inputs), torch.tensor([each.target for each in items])
+        if self.told.loss == "squared_error":
+            return functional.mse_loss(cosines, target)
+        apart = 1 - cosines
+        return (target * apart**2 + (1 - target) * functional.relu(self.told.margin - apart) ** 2).mean()
+
+    def read(self, model: Any, inputs: Inputs, items: Sequence[Item]) -> list[Any]:
+        return self.cosines(model, inputs).tolist()
+
+    def scores(self, examples: Sequence[Example], answers: Sequence[Any]) -> dict[str, float]:
+        gold = [float(each.label) for each in examples]
+        return {
+            "spearman": float(spearmanr(gold, answers).statistic),
+            "pearson": float(pearsonr(gold, answers).statistic),
+        }
+
+
+class Pairs(Vectors):
     """Texts that belong together, by their vectors: accuracy@1 both ways."""
 
     understood = ("prefix", "second_prefix", "max_length", "temperature", "both_directions", "teacher", "matches")
@@ -526,21 +610,10 @@ class Pairs(Task):
         super().__init__(*args, **options)
         self.teacher = self.model().eval() if self.told.teacher else None
 
-    def model(self) -> Any:
-        return MeanHead(self.class_of("BertModel"))
-
-    def published(self, model: Any) -> Any:
-        return model.bert
-
     def items(self, examples: Sequence[Example]) -> list[Item]:
-        prefixes = (self.told.prefix, self.told.prefix if self.told.second_prefix is None else self.told.second_prefix)
         return [
-            Item(
-                [self.encode(prefix + text)["input_ids"] for prefix, text in zip(prefixes, sides, strict=True)],
-                (*sides, each.label),
-            )
+            Item(self.rows_of(each.text, each.second_text), (each.text, each.second_text, each.label))
             for each in examples
-            for sides in [(each.text, each.second_text)]
         ]
 
     def loss(self, model: Any, inputs: Inputs, items: Sequence[Item]) -> torch.Tensor:
@@ -667,11 +740,13 @@ class FillMask(Task):
 TASKS: dict[str, type[Task]] = {
     "classification": Labels,
     "inference": Labels,
+    "regression": Numbers,
     "multilabel": Multilabel,
     "multiple_choice": Choices,
     "token_classification": Tags,
     "joint": Joint,
     "question_answering": Questions,
+    "similarity": Alike,
     "retrieval": Pairs,
 }
 
