@@ -66,7 +66,7 @@ setup(
         **EXTRAS,
         "tests": [*TESTS, *(package for packages in EXTRAS.values() for package in packages)],
         "checks": CHECKS,
-        "bench": ["torch>=2.6", *EXTRAS["offline"]],
+        "bench": ["torch>=2.6", *COMPARED, *EXTRAS["offline"]],
     },
     entry_points={"console_scripts": ["tfxl = tfxl.cli:main"]},
 )
