@@ -24,6 +24,7 @@ class Example:
         source: Where the row stands, as `file:line`, for messages; rows are equal wherever they stand.
         words: The words of the text, for data whose labels belong to words; empty otherwise.
         choices: The answers to choose from, for tasks that choose one of them; empty otherwise.
+        second_language: The language of the second text, where it is another one; empty otherwise.
     """
 
     text: str
@@ -35,6 +36,7 @@ class Example:
     source: str = field(default="", compare=False)
     words: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    second_language: str = ""
 
     @property
     def place(self) -> str:

@@ -86,6 +86,14 @@ def test_impossible_questions_have_no_answer_and_unknown_ones_no_label(tmp_path:
     assert [example.label for example in read(path, answers="")] == [None] * 3
 
 
+def test_contexts_may_be_in_another_language(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", {"id": "1", "question": "Ina?", "context": "a b", "answers": []})
+    (found,) = read(path, context_language="EN")
+    assert found.second_language == "en"
+    with pytest.raises(RecipeError, match="english"):
+        read(path, context_language="english")
+
+
 def test_fields_may_have_other_names(tmp_path: Path) -> None:
     row = {"q": "Wo?", "question": "Ina?", "passage": "a b", "lang": "hau", "source": "wiki", "nr": 7, "answers": []}
     path = write(tmp_path / "rows.jsonl", row)

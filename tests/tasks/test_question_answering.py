@@ -28,6 +28,7 @@ from tfxl.tasks.question_answering import (
     between_separators,
     tokens_of_answer,
 )
+from tfxl.text import units
 from tfxl.text.dataset import Batches, Rows
 
 CONTEXTS = [
@@ -69,15 +70,26 @@ def rows_of(decoded):
     ]
 
 
+def edges_of(text):
+    """The bytes at which a new thing begins to be seen, and the end of the text."""
+    found = units.characters(tf.constant([text]))
+    begins = units.begin(found, found.text, found.place).numpy() == np.arange(len(text))
+    return np.array([len(text[:place].encode()) for place in [0, *np.flatnonzero(begins), len(text)]])
+
+
 def all_spans(task, logits, encoded, text):
     """Every span that may be an answer to one text, by its bytes, with its best logits: the slow way."""
     found = {}
+    edges = edges_of(encoded["context"][text].numpy().decode())
     for row in np.flatnonzero(encoded["example"].numpy() == text):
         starts, ends = encoded["starts"].numpy()[row], encoded["ends"].numpy()[row]
         inside = np.flatnonzero(ends > starts)
+        wholes = {token: (edges[edges <= starts[token]].max(), edges[edges >= ends[token]].min()) for token in inside}
         for first, last in itertools.product(inside, inside):
-            if 0 <= last - first < task.settings.max_answer_length:
-                place = int(starts[first]), int(ends[last])
+            begins = all(ends[other] <= wholes[first][0] or starts[other] >= starts[first] for other in inside)
+            stops = all(starts[other] >= wholes[last][1] or ends[other] <= ends[last] for other in inside)
+            if begins and stops and 0 <= last - first < task.settings.max_answer_length:
+                place = int(wholes[first][0]), int(wholes[last][1])
                 found[place] = max(found.get(place, -np.inf), logits[row, first, 0] + logits[row, last, 1])
     return sorted(found.items(), key=lambda item: -item[1])
 
@@ -103,6 +115,18 @@ def test_the_best_spans_of_all_windows_each_once_and_where_they_stand(vocabulary
             assert context.decode()[span.start : span.end] == span.text
             assert span.text == span.text.strip()
         assert found.label == (found.spans[0].text if found.spans else "")
+
+
+@pytest.mark.parametrize("context", ["das 👍🏽 gut", "🇩🇪🇫🇷🇮🇹", "e\u0301te\u0301 cafe\u0301", "क्षे में", "น้ํา"])
+@VOCABULARIES
+def test_no_answer_is_half_of_what_is_seen(vocabulary, context):
+    task = QuestionAnswering(max_length=64, stride=3, num_answers=50)
+    encoded = encoded_of(task, [context], vocabulary=vocabulary)
+    logits = np.random.default_rng(0).normal(size=(*encoded["input_ids"].shape, 2)).astype(np.float32)
+    (found,) = rows_of(task.decode(logits, encoded))
+    edges = edges_of(context)
+    assert found.spans
+    assert all(span.start_byte in edges and span.end_byte in edges for span in found.spans)
 
 
 def test_the_places_hold_in_the_text_that_was_sent():
@@ -226,6 +250,8 @@ def test_gold_has_every_answer_and_the_language():
     example = Example("?", second_text="rot, rot", label=(("rot", 0), ("rot, rot", 0)), language="de")
     assert task.gold(example) == {"language": "de", "answers": ("rot", "rot, rot")}
     assert task.gold(Example("?", second_text="rot", label=())) == {"language": "und", "answers": ()}
+    asked = Example("?", second_text="rot", label=(), language="ha", second_language="en")
+    assert task.gold(asked) == {"language": "en", "answers": ()}
     assert task.gold(Example("?", second_text="rot")) is None
 
 

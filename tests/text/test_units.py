@@ -16,7 +16,7 @@ UNICODE = [
     "|ห้|อ|ง|พั|ก|น้ํ|า",
     "|部|屋|は|ラ|ー|メ|ン|2008|年",
     "|방이 |깨끗했어요|.",
-    "|👩🏽\u200d💻|ok |🇩🇪🇫🇷|a |❤\ufe0f|b |1\ufe0f\u20e3",
+    "|👩🏽\u200d💻|ok |🇩🇪|🇫🇷|a |❤\ufe0f|b |1\ufe0f\u20e3",
     "|e\u0301te\u0301 |\u0301x",
     " \t|a\u3000|b\u200b|c\u00a0|d",
     "\u200e|a\u200e \u200f|b",
@@ -52,7 +52,7 @@ def test_units_begin_where_they_should(rule, expected):
 
 
 def test_units_never_begin_inside_a_grapheme_but_after_white_space(multilingual_texts):
-    texts = [*multilingual_texts, "👨‍👩‍👧‍👦🏳️‍🌈", "각각 ກຳ ทำ ｶﾞ", "நிக்கோ क्षेत्र"]
+    texts = [*multilingual_texts, "👨‍👩‍👧‍👦🏳️‍🌈", "🇩🇪🇫🇷🇮🇹🇩 🇪🇩a🇪", "각각 ກຳ ทำ ｶﾞ", "நிக்கோ क्षेत्र"]
     found = units.characters(tf.constant(texts))
     for text, written in zip(texts, by_text(texts, units.starts_unit(found, "unicode")), strict=True):
         parts = [part for part in written.split("|") if part]
@@ -73,6 +73,17 @@ def test_places_move_on_to_what_is_seen_next():
     found = units.characters(texts)
     moved = units.whole(found, tf.constant([0, 0, 0, 0, 1, 2, 2]), tf.constant([1, 3, 4, 8, 0, 1, 2]))
     assert moved.numpy().tolist() == [2, 2, 3, 5, 5, 6, 7]
+
+
+def test_places_move_back_to_where_what_is_seen_begins():
+    texts = tf.constant(["\u0301\u0301x🇩🇪🇫🇷", "", "\u0301ab"])
+    found = units.characters(texts)
+    text = tf.constant([0, 0, 0, 0, 0, 1, 2, 2])
+    moved = units.begin(found, text, tf.constant([0, 2, 4, 9, 13, 0, 0, 2]))
+    assert moved.numpy().tolist() == [0, 0, 2, 3, 5, 7, 7, 8]
+    assert units.first_byte(found, texts, text, moved).numpy().tolist() == [0, 0, 4, 5, 13, 0, 0, 2]
+    ends = units.first_byte(found, texts, tf.constant([0, 1, 2]), tf.constant([7, 7, 10]))
+    assert ends.numpy().tolist() == [21, 0, 4]
 
 
 @pytest.mark.parametrize(

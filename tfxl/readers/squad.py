@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from tfxl import languages
 from tfxl.errors import DataError, did_you_mean
 from tfxl.example import UNKNOWN_LANGUAGE, Example
 from tfxl.readers import Reader, as_text, json_object, lines, reject_line, whole
@@ -45,6 +46,13 @@ class Squad(Reader):
         """The field with the question's language."""
         domain: str = ""
         id: str = "id"
+        context_language: str = ""
+        """The language of all contexts, where it is not that of the questions: answers are compared by its rules."""
+
+        @field_validator("context_language")
+        @classmethod
+        def _is_a_language(cls, code: str) -> str:
+            return languages.find(code).code if code else ""
 
     settings: Settings
 
@@ -85,6 +93,7 @@ class Squad(Reader):
             domain=found.get("domain") or "",
             id=found.get("id") or place,
             source=place,
+            second_language=self.settings.context_language,
         )
 
     def _label(self, values: Mapping[str, Any], context: str) -> tuple[tuple[str, int], ...] | None:

@@ -13,6 +13,7 @@ from tfxl.backend import keras, tf
 from tfxl.errors import DataError
 from tfxl.example import Example, Prediction, Span
 from tfxl.tasks import Task, Tensors
+from tfxl.text import units
 
 if TYPE_CHECKING:
     from tfxl.text.tokenizer import Tokenizer
@@ -104,11 +105,11 @@ class QuestionAnswering(Task):
         tokens, `start_tokens`, `end_tokens` and `logits` `[rows, num_answers]`, padded with -1 and `IMPOSSIBLE`, and
         `no_answer_logits` `[rows]`, for callers who put windows together themselves.
         """
-        logits, is_context = tf.cast(logits, tf.float32), between_separators(encoded)
+        logits, both = tf.cast(logits, tf.float32), (between_separators(encoded),) * 2
         # The first token says that a window holds no answer: the least sure window counts (Devlin et al. 2019, 4.3).
-        nothing, something = logits[:, 0, 0] + logits[:, 0, 1], tf.reduce_max(self._sums(logits, is_context), axis=1)
+        nothing, something = logits[:, 0, 0] + logits[:, 0, 1], tf.reduce_max(self._sums(logits, both), axis=1)
         if "context" not in encoded:
-            found = self._spans(logits, is_context, self.settings.num_answers)
+            found = self._spans(logits, both, self.settings.num_answers)
             starts, ends = (tf.where(found.logits > IMPOSSIBLE / 2, tokens, -1) for tokens in found[1:])
             answer = {"start_tokens": starts, "end_tokens": ends, "logits": found.logits}
             return {**answer, "no_answer_logits": nothing, "no_answer": tf.sigmoid(nothing - something)}
@@ -133,10 +134,11 @@ class QuestionAnswering(Task):
         return Prediction(answer["answer"].decode(), by_text, spans=spans, truncated=bool(answer["truncated"]))
 
     def gold(self, example: Example) -> dict[str, Any] | None:
-        """Returns the language and all right answers, as `answer_f1` and `exact_match` take them."""
+        """Returns the context's language and all right answers, as `answer_f1` and `exact_match` take them."""
         if example.label is None:
             return None
-        return {"language": example.language, "answers": tuple(text for text, _ in _checked(example))}
+        language = example.second_language or example.language
+        return {"language": language, "answers": tuple(text for text, _ in _checked(example))}
 
     def tuned(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Self:
         """Returns the task with the no-answer threshold that scores best, if some questions have no answer."""
@@ -150,21 +152,21 @@ class QuestionAnswering(Task):
         threshold = best_threshold(chance, np.nan_to_num(answered - silent))
         return type(self)(**{**self.settings.model_dump(), "no_answer_threshold": threshold})
 
-    def _sums(self, logits: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
+    def _sums(self, logits: tf.Tensor, allowed: Sequence[tf.Tensor]) -> tf.Tensor:
         """Returns `[rows, tokens x max_answer_length]`, start plus end of every span; `IMPOSSIBLE` what is no answer.
 
         Args:
             logits: `[rows, tokens, 2]`.
-            allowed: `[rows, tokens]` bool, whether an answer may begin or end there.
+            allowed: Twice `[rows, tokens]` bool, whether an answer may begin there, and whether it may end there.
         """
         length, tokens = self.settings.max_answer_length, tf.shape(logits)[1]
-        start, end = (tf.where(allowed, logits[:, :, side], IMPOSSIBLE) for side in (0, 1))
+        start, end = (tf.where(may, logits[:, :, side], IMPOSSIBLE) for side, may in enumerate(allowed))
         end = tf.pad(end, [[0, 0], [0, length]], constant_values=IMPOSSIBLE)
         # All spans that begin at a token stand beside each other: its end is the same token, the next, and so on.
         sums = start[:, :, None] + tf.gather(end, tf.range(tokens)[:, None] + tf.range(length), axis=1)
         return tf.maximum(tf.reshape(sums, [-1, tokens * length]), IMPOSSIBLE)
 
-    def _spans(self, logits: tf.Tensor, allowed: tf.Tensor, count: int) -> Spans:
+    def _spans(self, logits: tf.Tensor, allowed: Sequence[tf.Tensor], count: int) -> Spans:
         """Returns the `count` best spans of each row, in tokens; see `_sums`."""
         length, last = self.settings.max_answer_length, tf.shape(logits)[1] - 1
         sums = tf.pad(self._sums(logits, allowed), [[0, 0], [0, count]], constant_values=IMPOSSIBLE)
@@ -174,11 +176,14 @@ class QuestionAnswering(Task):
 
     def _merged(self, logits: tf.Tensor, encoded: Tensors) -> Spans:
         """Returns the best spans of each text over all its windows, in bytes, each place once."""
-        count, starts, ends = self.settings.num_answers, encoded["starts"], encoded["ends"]
+        count, places = self.settings.num_answers, (encoded["starts"], encoded["ends"])
+        owner = encoded["example"] if "example" in encoded else tf.range(tf.shape(places[0])[0])
+        whole = units.whole_tokens(encoded["context"], owner, *places)
         # Tokens without a character, such as a space of their own, are no answers. Two tokens may stand for the same
         # character, if one was written apart (a ligature): so more spans than are served.
-        best, first, last = self._spans(logits, ends > starts, 2 * count)
-        spans = Spans(best, tf.gather(starts, first, batch_dims=1), tf.gather(ends, last, batch_dims=1))
+        seen = places[1] > places[0]
+        best, first, last = self._spans(logits, (seen & whole.begins, seen & whole.ends), 2 * count)
+        spans = Spans(best, tf.gather(whole.first, first, batch_dims=1), tf.gather(whole.after, last, batch_dims=1))
         if "example" in encoded:
             spans = _beside_each_other(spans, encoded["example"], tf.shape(encoded["context"])[0])
         spans = _each_once(spans)

@@ -146,11 +146,7 @@ def outputs(spans: Tagged, texts: tf.Tensor, labels: Sequence[str]) -> dict[str,
     keys = units.key(found.text, found.place)
     first = tf.searchsorted(keys, units.key(spans.text, spans.start))
     after = units.whole(found, spans.text, spans.end)
-    places = tf.concat([found.place, [0]], axis=0)
     batch = tf.shape(texts)[0]
-    # The last character of a text has no next one to tell where it ends.
-    is_last = after == tf.gather(tf.concat([found.first[1:], [tf.size(found.text)]], axis=0), spans.text)
-    end_byte = tf.where(is_last, tf.gather(tf.strings.length(texts), spans.text), tf.gather(places, after))
     shift = tf.gather(found.first, spans.text)
     values = {
         "span_texts": _cut(texts, first, after),
@@ -159,7 +155,7 @@ def outputs(spans: Tagged, texts: tf.Tensor, labels: Sequence[str]) -> dict[str,
         "span_starts": first - shift,
         "span_ends": after - shift,
         "span_start_bytes": spans.start,
-        "span_end_bytes": end_byte,
+        "span_end_bytes": units.first_byte(found, texts, spans.text, after),
     }
     rows = {name: tf.RaggedTensor.from_value_rowids(value, spans.text, batch) for name, value in values.items()}
     return {name: value.to_tensor() for name, value in rows.items()} | {

@@ -80,8 +80,22 @@ def _starts_grapheme(found: Characters) -> tf.Tensor:
     """Returns `[characters]` bool: whether something begins there that readers see as a character of its own."""
     kind = found.kind
     is_joined = (kind == SYMBOL) & (_before(found, ~_is(kind, HIDDEN, CLINGING)) == JOINER)
-    is_same_flag = (kind == FLAG) & (_before(found, ~_is(kind, HIDDEN, CLINGING, MARK)) == FLAG)
-    return ~(_is(kind, MARK, JOINER, CLINGING) | is_joined | is_same_flag)
+    return ~(_is(kind, MARK, JOINER, CLINGING) | is_joined | _ends_flag(found))
+
+
+def _follows_space(found: Characters) -> tf.Tensor:
+    """Returns `[characters]` bool: what has nothing before it to belong to, such as a mark after a space."""
+    return _before(found, tf.ones_like(found.kind, tf.bool)) == SPACE
+
+
+def _ends_flag(found: Characters) -> tf.Tensor:
+    """Returns `[characters]` bool: the second indicator of each pair, counted from where a row of them begins."""
+    is_flag = found.kind == FLAG
+    goes_on = is_flag & (_before(found, ~_is(found.kind, HIDDEN, CLINGING, MARK)) == FLAG)
+    begins = is_flag & ~goes_on
+    number = tf.cumsum(tf.cast(is_flag, tf.int32))
+    firsts = tf.concat([[0], tf.boolean_mask(number, begins)], axis=0)
+    return goes_on & ((number - tf.gather(firsts, tf.cumsum(tf.cast(begins, tf.int32)))) % 2 == 1)
 
 
 def at_tokens(texts: tf.Tensor, owner: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, rule: Rule) -> tf.Tensor:
@@ -132,12 +146,78 @@ def whole(found: Characters, text: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
         text: `[places]` int32, the text of each place.
         place: `[places]` int32, a byte; what begins there, or the end of the text.
     """
-    begins = tf.where(_starts_grapheme(found))[:, 0]
+    begins = tf.where(_starts_grapheme(found) | _follows_space(found))[:, 0]
     keys = tf.gather(key(found.text, found.place), begins)
     size = tf.size(found.text, out_type=tf.int64)
     number = tf.gather(tf.concat([begins, [size]], axis=0), tf.searchsorted(keys, key(text, place)))
     after = tf.concat([found.first[1:], [tf.cast(size, tf.int32)]], axis=0)  # where the next text begins
     return tf.minimum(tf.cast(number, tf.int32), tf.gather(after, text))
+
+
+def begin(found: Characters, text: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """Returns the numbers among the characters of places `[places]`, moved back to where what is seen there begins.
+
+    Args:
+        found: See `whole`.
+        text: See `whole`.
+        place: See `whole`.
+    """
+    begins = tf.where(_starts_grapheme(found) | _follows_space(found))[:, 0]
+    keys = tf.gather(key(found.text, found.place), begins)
+    before = tf.searchsorted(keys, key(text, place), side="right") - 1
+    number = tf.gather(tf.concat([[0], begins], axis=0), before + 1)
+    return tf.maximum(tf.cast(number, tf.int32), tf.gather(found.first, text))
+
+
+def first_byte(found: Characters, texts: tf.Tensor, text: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """Returns `[places]` int32: where characters begin in their texts; the number after a text's last is its end.
+
+    Args:
+        found: The characters of the texts.
+        texts: `[batch]` string.
+        text: `[places]` int32, the text of each place.
+        number: `[places]` int32, the character.
+    """
+    after = tf.concat([found.first[1:], [tf.size(found.text)]], axis=0)
+    is_end = number == tf.gather(after, text)
+    inside = tf.gather(tf.concat([found.place, [0]], axis=0), number)
+    return tf.where(is_end, tf.gather(tf.strings.length(texts), text), inside)
+
+
+class Whole(NamedTuple):
+    """What is seen of tokens `[rows, tokens]`.
+
+    Attributes:
+        first: int32, the byte where what the token begins in begins to be seen.
+        after: int32, the byte after what the token ends in.
+        begins: bool, whether no token before it belongs to the same.
+        ends: bool, whether no token after it does.
+    """
+
+    first: tf.Tensor
+    after: tf.Tensor
+    begins: tf.Tensor
+    ends: tf.Tensor
+
+
+def whole_tokens(texts: tf.Tensor, owner: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor) -> Whole:
+    """Returns where readers see tokens begin and end: never between a letter and its mark, or inside of a flag.
+
+    Args:
+        texts: See `at_tokens`.
+        owner: See `at_tokens`.
+        starts: See `at_tokens`.
+        ends: See `at_tokens`.
+    """
+    found, shape = characters(texts), tf.shape(starts)
+    text = tf.repeat(owner, shape[1])
+    numbers = [
+        move(found, text, tf.maximum(tf.reshape(side, [-1]), 0)) for move, side in ((begin, starts), (whole, ends))
+    ]
+    first, after = (tf.reshape(first_byte(found, texts, text, number), shape) for number in numbers)
+    before, then = tf.roll(ends, 1, axis=1), tf.roll(starts, -1, axis=1)
+    # Special tokens stand at -1. What a tokenizer drops, such as an accent, belongs to no token.
+    return Whole(first, after, (first == starts) | (first >= before), (after == ends) | (after <= then) | (then < 0))
 
 
 def key(text: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
