@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 from pathlib import PurePosixPath
 
@@ -89,15 +90,17 @@ def test_the_command_mends_the_set() -> None:
 def test_keras_3_that_was_asked_for_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
     with pytest.raises(InstallationError, match="Keras 3"):
-        backend._check_keras_is_not_loaded()
+        backend.check_keras()
 
 
-def test_keras_3_that_is_loaded_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "keras", keras)
-    monkeypatch.setitem(sys.modules, "tensorflow.keras", keras)
-    monkeypatch.delitem(sys.modules, "tf_keras")
-    with pytest.raises(InstallationError, match="TF_USE_LEGACY_KERAS=1"):
-        backend._check_keras_is_not_loaded()
+def test_keras_3_that_was_used_before_is_refused_by_whatever_is_imported_first() -> None:
+    """TensorFlow has chosen by then; `tfxl.load` must say so before a library trips over it."""
+    script = "import tensorflow as tf; tf.keras.layers.Dense; import tfxl; tfxl.load('nowhere')"
+    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "InstallationError" in done.stderr and "Keras 3 was chosen" in done.stderr
+    assert "TF_USE_LEGACY_KERAS=1" in done.stderr
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN is switched on for x86 alone")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import sys
 from collections.abc import Callable
 from importlib import metadata
 from typing import ParamSpec, TypeVar
@@ -78,11 +77,17 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def _check_keras_is_not_loaded() -> None:
-    """TensorFlow decides once, at its first use of Keras, which Keras it takes."""
-    if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("0", "false") or (
-        "keras" in sys.modules and "tensorflow.keras" in sys.modules and "tf_keras" not in sys.modules
-    ):
+def check_keras(model: type | None = None) -> None:
+    """Refuses another Keras than tf_keras: TensorFlow decides once, at its first use of Keras, which one it takes.
+
+    Args:
+        model: The class `tf.keras.Model`, once TensorFlow is imported.
+
+    Raises:
+        InstallationError: It is that of Keras 3, or the environment asks for Keras 3.
+    """
+    asked = os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("0", "false")
+    if asked or (model and not model.__module__.startswith("tf_keras.")):
         raise InstallationError(
             "Keras 3 was chosen before tfxl was imported",
             expected="Keras 2 (tf_keras), which TFBertModel needs",
@@ -94,7 +99,7 @@ _TENSORFLOW = _tensorflow_package()
 check_versions(
     {name: _installed(name) for name in (_TENSORFLOW, *PACKAGES[1:], "transformers")}, tensorflow=_TENSORFLOW
 )
-_check_keras_is_not_loaded()
+check_keras()
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if platform.machine().lower() in ("x86_64", "amd64"):
@@ -102,12 +107,15 @@ if platform.machine().lower() in ("x86_64", "amd64"):
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import tensorflow as tf  # noqa: E402
+import tensorflow_text as text_ops  # noqa: E402  # its ops have to be known before a SavedModel is read
 import tf_keras as keras  # noqa: E402
+
+check_keras(tf.keras.Model)
 
 # Dropout then draws from seeded generators that can be saved, so that a run can be repeated.
 keras.backend.experimental.enable_tf_random_generator()
 
-__all__ = ["check_versions", "keras", "tf", "without_autograph"]
+__all__ = ["check_keras", "check_versions", "keras", "text_ops", "tf", "without_autograph"]
 
 
 def without_autograph(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

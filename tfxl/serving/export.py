@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import tensorflow_text  # noqa: F401  # its ops have to be known before a SavedModel is read
 from pydantic import Field
 
 from tfxl import memory, settings

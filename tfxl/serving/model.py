@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import tensorflow_text  # noqa: F401  # its ops have to be known before a SavedModel is read
-
 from tfxl import registry
 from tfxl.backend import keras, tf
 from tfxl.encoders import INPUTS

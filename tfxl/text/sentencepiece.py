@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import tensorflow_text
 from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2
-from tensorflow_text.python.ops import sentencepiece_tokenizer
 
-from tfxl.backend import tf
+from tfxl.backend import text_ops, tf
 from tfxl.errors import WeightsError
 from tfxl.text import published
 from tfxl.text.detokenizer import Spelling
@@ -46,7 +45,10 @@ class _Parts:
     config: Mapping[str, Any]
 
 
-class _NamedModel(sentencepiece_tokenizer._SentencepieceModelResource):
+_ops: Any = importlib.import_module("tensorflow_text.python.ops.sentencepiece_tokenizer")
+
+
+class _NamedModel(_ops._SentencepieceModelResource):
     """A model that belongs to the process by the name of its content.
 
     One without a name belongs to TensorFlow's cache of kernels, and is gone when `tf.random.set_seed` or
@@ -55,7 +57,7 @@ class _NamedModel(sentencepiece_tokenizer._SentencepieceModelResource):
 
     def _create_resource(self) -> tf.Tensor:
         name = f"sentencepiece_{hashlib.sha256(self._model).hexdigest()}"
-        return sentencepiece_tokenizer.gen_sentencepiece_tokenizer.sentencepiece_op(self._model, shared_name=name)
+        return _ops.gen_sentencepiece_tokenizer.sentencepiece_op(self._model, shared_name=name)
 
 
 class SentencePiece(Tokenizer):
@@ -79,7 +81,7 @@ class SentencePiece(Tokenizer):
         self.separators_between, self.second_type = published.kept(config, published.Pair(2, 0))
         self._parts = _Parts(pieces, special, settings, config)
         model = self.model()
-        self._tokenizer = tensorflow_text.SentencepieceTokenizer(model, out_type=tf.int32)
+        self._tokenizer = text_ops.SentencepieceTokenizer(model, out_type=tf.int32)
         self._tokenizer._model_resource = _NamedModel(model, None)
 
     @classmethod

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow_text
-
-from tfxl.backend import tf
+from tfxl.backend import text_ops, tf
 from tfxl.errors import WeightsError
 from tfxl.text import published
 from tfxl.text.detokenizer import CLEANED, Spelling
@@ -64,7 +62,7 @@ class WordPiece(Tokenizer):
         self.separators_between, self.second_type = published.kept(config, published.Pair(1, 1))
         self._parts = _Parts(pieces, special, lower, lower if strip is None else bool(strip), config)
         try:
-            self._tokenizer = tensorflow_text.FastBertTokenizer(
+            self._tokenizer = text_ops.FastBertTokenizer(
                 list(pieces), unknown_token=names["unk"], max_bytes_per_word=LONGEST_WORD, token_out_type=tf.int32
             )
         except (RuntimeError, ValueError) as error:
@@ -179,7 +177,7 @@ class WordPiece(Tokenizer):
             # The last sigma of a word has a small letter of its own, which the library does not use.
             texts = tf.strings.lower(tf.strings.regex_replace(texts, "Σ", "σ"), encoding="utf-8")
         if self.strip_accents:
-            texts = tf.strings.regex_replace(tensorflow_text.normalize_utf8(texts, "NFD"), r"\p{Mn}+", "")
+            texts = tf.strings.regex_replace(text_ops.normalize_utf8(texts, "NFD"), r"\p{Mn}+", "")
         return texts
 
 
