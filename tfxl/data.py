@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 
 from tfxl import languages
 from tfxl.cleaners import CleaningReport, clean_all
-from tfxl.errors import DataError
+from tfxl.errors import DataError, RecipeError
 from tfxl.example import Example
 from tfxl.progress import Progress
 from tfxl.readers import BadRow, expand
@@ -110,27 +110,38 @@ def read(
         return
     found = report[split] = SplitReport()
     skipped_before = len(parts.reader.skipped)
-    wanted = {languages.find(code).base for code in codes}
-    raw: Iterator[Example] = (
+    raw = (
         example
         for path, language in expand(pattern, codes, files=parts.reader.reads_files)
         for example in parts.reader.read(path, language=language)
+        if _passes(example, _language, parts)
     )
+    cleaned = clean_all(make_cleaners(run), raw, found.cleaning, may_drop=split == "train")
+    wanted = {languages.find(code).base for code in codes}
+    used = _of_languages(cleaned, wanted, found.other_languages)
+    if labelled:
+        used = (example for example in used if _passes(example, parts.task.gold, parts))
     if split == "train" and run.data.few_shot:
-        raw = _few_of(raw, run.data.few_shot_languages, run.data.few_shot, seed=run.seed)
-    for example in clean_all(make_cleaners(run), raw, found.cleaning, may_drop=split == "train"):
-        if languages.find(example.language).base not in wanted:
-            found.other_languages[example.language] += 1
-        elif not labelled or _usable(example, parts):
-            found.rows[example.language] += 1
-            yield example
+        used = _few_of(used, run.data.few_shot_languages, run.data.few_shot, seed=run.seed)
+    for example in used:
+        found.rows[example.language] += 1
+        yield example
     found.skipped = parts.reader.skipped[skipped_before:]
     found.show(split, progress)
     if not found.rows:
         raise _nothing_usable(pattern, codes)
 
 
-def _few_of(examples: Iterator[Example], codes: Sequence[str], count: int, *, seed: int) -> Iterator[Example]:
+def _of_languages(examples: Iterable[Example], wanted: Container[str], others: Counter[str]) -> Iterator[Example]:
+    """Yields the examples of the wanted languages and counts the rest."""
+    for example in examples:
+        if languages.find(example.language).base in wanted:
+            yield example
+        else:
+            others[example.language] += 1
+
+
+def _few_of(examples: Iterable[Example], codes: Sequence[str], count: int, *, seed: int) -> Iterator[Example]:
     """Yields the examples of other languages, then `count` of each of these, drawn by the seed (Vitter 1985)."""
     kept: dict[str, list[Example]] = {languages.find(code).base: [] for code in codes}
     seen, draws = Counter[str](), {base: np.random.default_rng((seed, zlib.crc32(base.encode()))) for base in kept}
@@ -155,10 +166,18 @@ def _nothing_usable(pattern: str, codes: Sequence[str]) -> DataError:
     )
 
 
-def _usable(example: Example, parts: Parts) -> bool:
-    """Whether the task knows the right answer; if not, the row is refused as the reader's settings say."""
+def _language(example: Example) -> None:
+    """Refuses a row whose language is no tag of one."""
     try:
-        parts.task.gold(example)
+        languages.find(example.language)
+    except RecipeError as error:
+        raise DataError(f"{example.place}: {error.got}", expected=error.expected, fix=error.fix) from None
+
+
+def _passes(example: Example, check: Callable[[Example], Any], parts: Parts) -> bool:
+    """Whether a check finds nothing wrong with a row; if not, the row is refused as the reader's settings say."""
+    try:
+        check(example)
     except DataError as error:
         if parts.reader.settings.on_error == "raise":
             raise
@@ -186,12 +205,6 @@ def training_batches(
         scratch / "rows.jsonl",
         group=parts.sampler.group,
     )
-    counts = rows.counts()
-    shares = parts.sampler.weights(counts)
-    epochs = expected_epochs(counts, shares)
-    plan = [("/".join(group), counts[group], f"{shares[group]:.1%}", f"{epochs[group]:.2f}") for group in counts]
-    columns = (" / ".join(parts.sampler.settings.by), "rows", "share of steps", "times seen per epoch")
-    progress.table("Sampling plan", columns, plan)
     longest = parts.task.settings.max_length
     batches = Batches(
         rows,
@@ -199,13 +212,32 @@ def training_batches(
         parts.encoder.tokenizer(),
         batch_size=run.training.batch_size,
         seed=run.seed,
-        shares=shares,
+        shares=parts.sampler.weights,
         static=StaticShapes.up_to(longest) if run.training.needs_static_shapes() else None,
         replicas=replicas,
     )
+    _show_plan(batches, parts, epochs=run.training.epochs, progress=progress)
     if cut := int(batches.measured.truncated.sum()):
         progress.say(f"{cut} of {len(rows)} training texts are longer than {longest} tokens: cut")
     return batches
+
+
+def _show_plan(batches: Batches, parts: Parts, *, epochs: int, progress: Progress) -> None:
+    """Tells how often each group will be seen. Windows of long texts are drawn one by one, so they are what counts."""
+    rows, items = batches.rows.counts(), batches.counts()
+    shares = dict(zip(items, batches.shares, strict=True))
+    times = expected_epochs(items, shares)
+    plan: dict[str, list[Any]] = {
+        " / ".join(parts.sampler.settings.by): ["/".join(group) for group in items],
+        "rows": [rows[group] for group in items],
+        "windows": list(items.values()),
+        "share of steps": [f"{shares[group]:.1%}" for group in items],
+        "times seen per epoch": [f"{times[group]:.2f}" for group in items],
+        "in all": [f"{times[group] * epochs:.1f}" for group in items],
+    }
+    if rows == items:
+        del plan["windows"]
+    progress.table("Sampling plan", tuple(plan), list(zip(*plan.values(), strict=True)))
 
 
 def _observed(examples: Iterator[Example], parts: Parts) -> Iterator[Example]:

@@ -24,10 +24,12 @@ def test_is_documented_and_repeatable(sampler: Sampler) -> None:
     assert registry.build("samplers", sampler.spec()).spec() == sampler.spec()
 
 
-def test_groups_by_language_and_domain(sampler: Sampler) -> None:
+def test_groups_by_language_domain_and_task(sampler: Sampler) -> None:
     example = Example("x", language="de", domain="hotel")
     assert sampler.group(example) == ("de",)
     assert type(sampler)(by=("language", "domain")).group(example) == ("de", "hotel")
+    joint = Example("x", language="de", label={"intent": "book", "slots": ("O",)})
+    assert type(sampler)(by=("language", "task")).group(joint) == ("de", "intent+slots")
     with pytest.raises(RecipeError):
         type(sampler)(by=("label",))
 

@@ -130,7 +130,14 @@ class TestTraining:
         examples = [Example("das Zimmer war groß und das Essen war gut und der Bus kam spät", language="de")]
         examples += [Example("房间 很 干净", language="zh")] * 40
         rows = Rows.write(examples, tmp_path / "rows", group=lambda example: example.language)
-        made = Batches(rows, FillMask(), encoder.tokenizer(), batch_size=41, seed=0, shares={"de": 0.5, "zh": 0.5})
+        made = Batches(
+            rows,
+            FillMask(),
+            encoder.tokenizer(),
+            batch_size=41,
+            seed=0,
+            shares=lambda counts: dict.fromkeys(counts, 0.5),
+        )
         (inputs, _, _) = next(iter(made.dataset(1)))
         masked = {row.tobytes() for row in inputs[POSITIONS].numpy() if (row >= 0).sum() > 1}
         assert len(masked) > 5

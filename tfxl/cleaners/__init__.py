@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tfxl.example import Example
+from tfxl.example import UNKNOWN_LANGUAGE, Example
 from tfxl.registry import Part
 
 
@@ -41,8 +41,8 @@ def clean_all(
         cleaners: Applied one after another.
         examples: A stream of examples.
         report: Filled while the stream is read.
-        may_drop: False keeps examples that a cleaner would drop: rows to be scored stay as many as they were, so that
-            scores can be compared.
+        may_drop: False keeps examples that a cleaner would drop, and the languages that examples name: rows to be
+            scored stay as many as they were, so that scores can be compared.
     """
     counts = defaultdict(Count, report)
     for example in examples:
@@ -62,5 +62,7 @@ def _clean_one(cleaner: Cleaner, example: Example, count: Count, *, may_drop: bo
     if cleaned is None:
         count.dropped += may_drop
         return None if may_drop else example
+    if not may_drop and example.language != UNKNOWN_LANGUAGE:
+        cleaned = replace(cleaned, language=example.language)
     count.changed += cleaned != example
     return cleaned

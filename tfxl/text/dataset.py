@@ -231,7 +231,7 @@ class Batches:
         tokenizer: The encoder's tokenizer.
         batch_size: Rows a step, over all replicas.
         seed: The order is a pure function of it and of the epoch.
-        shares: The share of each of the rows' groups; as many as it has rows if None.
+        shares: Gives the share of each group by the number of its items; as many as it has if None.
         static: Pads to few shapes, with full batches, for XLA and TPU; each batch to its longest text if None.
         replicas: Devices that share a batch. Rows of one text must not be parted, so that tasks with several rows a
             text get batches of a multiple of it.
@@ -245,17 +245,23 @@ class Batches:
         *,
         batch_size: int,
         seed: int,
-        shares: Mapping[Any, float] | None = None,
+        shares: Callable[[Mapping[Any, int]], Mapping[Any, float]] | None = None,
         static: StaticShapes | None = None,
         replicas: int = 1,
     ) -> None:
         self.rows, self.task, self.tokenizer = rows, task, tokenizer
         self.batch_size, self.seed, self.static = batch_size, seed, static
         self.step = replicas if task.training_rows > 1 else 1
-        counts = rows.counts()
-        self.shares = np.array([(shares or counts)[name] for name in rows.group_names], float)
-        self.shares /= self.shares.sum()
         self.measured = measure(rows, task, tokenizer)
+        counts = self.counts()
+        wanted = shares(counts) if shares else counts
+        self.shares = np.array([wanted[name] for name in rows.group_names], float)
+        self.shares /= self.shares.sum()
+
+    def counts(self) -> dict[Any, int]:
+        """Returns the number of items of each group: its rows, or their windows where texts are read in windows."""
+        numbers = np.bincount(self.rows.groups[self.measured.rows], minlength=len(self.rows.group_names))
+        return dict(zip(self.rows.group_names, numbers.tolist(), strict=True))
 
     @property
     def steps_per_epoch(self) -> int:
