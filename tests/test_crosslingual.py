@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tfxl import crosslingual, run
+from tfxl import crosslingual, registry, run
 from tfxl.data import DataReport, read
-from tfxl.errors import DataError, RecipeError
+from tfxl.errors import DataError, ModelError, RecipeError
 from tfxl.evaluation.transfer import Transfer
 from tfxl.progress import SILENT
 from tfxl.recipe import assemble, resolve
@@ -107,3 +107,9 @@ def test_consistency_needs_no_labels(recipe, tmp_path):
     written = tmp_path / "tiny" / "training" / "evaluation-1"
     assert json.loads((written / "consistency.json").read_text(encoding="utf-8")) == found.as_json()
     assert (written / "consistency.html").exists()
+
+
+@pytest.mark.parametrize("kind", ["question_answering", "retrieval", "regression"])
+def test_answers_that_depend_on_the_language_are_not_compared(kind):
+    with pytest.raises(ModelError, match=kind):
+        crosslingual._check_gives_labels(registry.build("tasks", kind))

@@ -9,7 +9,7 @@ from pathlib import Path
 from tfxl import languages
 from tfxl.backend import keras
 from tfxl.data import DataReport, read, texts_of
-from tfxl.errors import RecipeError
+from tfxl.errors import ModelError, RecipeError
 from tfxl.evaluation import report
 from tfxl.evaluation.consistency import Consistency
 from tfxl.evaluation.consistency import consistency as measure_consistency
@@ -21,6 +21,7 @@ from tfxl.run import changed, check_writable, learn
 from tfxl.scoring import TRAINING, score, training_folder
 from tfxl.serving.answer import predict
 from tfxl.serving.model import load
+from tfxl.tasks import Task
 
 MATRIX = "matrix"
 CONSISTENCY = "consistency"
@@ -116,6 +117,7 @@ def consistency(model: str | Path, *overrides: str, progress: Progress = SILENT)
         TfxlError: The model, the overrides or the data are wrong, or the answers are no labels.
     """
     saved = load(model)
+    _check_gives_labels(saved.task)
     run = changed(saved, overrides, ("data", "evaluation"))
     parts = assemble(run)
     check_files(run, parts, splits=("test",))
@@ -130,6 +132,15 @@ def consistency(model: str | Path, *overrides: str, progress: Progress = SILENT)
     page = report.write_consistency(folder / f"{CONSISTENCY}.html", found, title=title, run=run.as_toml())
     progress.say(f"consistency: {page}")
     return found
+
+
+def _check_gives_labels(task: Task) -> None:
+    if task.answer_kind != "labels":
+        raise ModelError(
+            f"a model of {task.kind}, whose answers depend on the language",
+            expected="answers that are labels, which mean the same in every language",
+            fix="Measure a model of classification, inference, multilabel or multiple_choice.",
+        )
 
 
 def _show_consistency(found: Consistency, progress: Progress) -> None:

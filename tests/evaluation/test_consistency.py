@@ -11,9 +11,8 @@ from tfxl.example import Example
 
 def rows(answers):
     """Returns examples and answers of items by language: `{"en": "ab", …}`, an answer a letter."""
-    examples = [
-        Example("text", language=code, id=f"{code}.txt:{n}") for code, row in answers.items() for n in range(len(row))
-    ]
+    places = [(code, f"{code}.txt:{n}") for code, row in answers.items() for n in range(len(row))]
+    examples = [Example("text", language=code, id=place, source=place) for code, place in places]
     return examples, [answer for row in answers.values() for answer in row]
 
 
@@ -34,9 +33,11 @@ def test_only_items_that_both_languages_have_count():
     assert found.pairs["en", "de"].rows == found.everywhere.rows == 2
 
 
-@pytest.mark.parametrize(("id", "item"), [("a/b.tsv:12", "12"), ("411", "411"), ("s:x", "s:x"), ("C:\\x.csv:3", "3")])
+@pytest.mark.parametrize(
+    ("id", "item"), [("a/b.tsv:12", "12"), ("411", "411"), ("hotels:1", "hotels:1"), ("s:x", "s:x")]
+)
 def test_items_are_named_by_id_or_line(id, item):
-    assert item_of(Example("", id=id)) == item
+    assert item_of(Example("", id=id, source="a/b.tsv:12")) == item
 
 
 def test_what_cannot_be_compared_is_refused():

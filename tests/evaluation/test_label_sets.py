@@ -9,6 +9,7 @@ import pytest
 
 from tests.evaluation.toy_answers import LABELS, QUICK, TEXTS, evaluated, evaluated_sets
 from tfxl.evaluation import plots, report
+from tfxl.evaluation.confusion import SHARES
 from tfxl.evaluation.evaluate import evaluate
 from tfxl.evaluation.groups import ALL
 from tfxl.evaluation.record import Evaluation
@@ -34,7 +35,7 @@ def test_the_file_has_the_labels_scores_and_gives_the_record_back(tmp_path: Path
     assert Evaluation.read(path) == evaluation
     told = json.loads(path.read_text(encoding="utf-8"))["classification"]
     assert [labels["group"] for labels in told][:2] == [{}, {"language": "en"}]
-    assert {"group", "precision", "recall", "f1", "support"} == told[0].keys()
+    assert {"group", *SHARES, *(f"{name}_interval" for name in SHARES), "support"} == told[0].keys()
 
 
 def test_the_page_has_a_table_of_labels_for_each_language() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.evaluation.toy_answers import QUICK, evaluated
 from tfxl.errors import DataError
+from tfxl.evaluation.confusion import SHARES
 from tfxl.evaluation.evaluate import evaluate
 from tfxl.evaluation.record import Evaluation
 from tfxl.example import Example, Prediction
@@ -39,7 +40,9 @@ def test_json_is_standard_readable_and_keeps_texts_of_hard_examples_only(tmp_pat
 
     values = json.loads(text, parse_constant=refuse)
     assert values["scores"][0]["rows"] == len(evaluation.rows)
-    assert {"group", "confusion", "precision", "recall", "f1", "support"} == values["classification"][0].keys()
+    assert {"group", "confusion", *SHARES, *(f"{name}_interval" for name in SHARES), "support"} == values[
+        "classification"
+    ][0].keys()
     assert text.count("这家酒店") == sum(example.text.count("这家酒店") for example in evaluation.hardest)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from tfxl.evaluation.uncertainty import Seed, interval, resampled_sums
+
+SHARES = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class LabelScores:
         recall: Of the rows that should have the label, the share that got it.
         f1: The harmonic mean of the two.
         support: The number of rows that should have the label.
+        intervals: The lower and the upper end of each share's interval, by its name.
     """
 
     label: str
@@ -27,6 +30,7 @@ class LabelScores:
     recall: float
     f1: float
     support: int
+    intervals: Mapping[str, tuple[float, float]]
 
 
 def confusion_matrix(gold: Sequence[str], predicted: Sequence[str], *, labels: Sequence[str]) -> np.ndarray:
@@ -37,46 +41,53 @@ def confusion_matrix(gold: Sequence[str], predicted: Sequence[str], *, labels: S
     return matrix
 
 
-def classification_report(matrix: np.ndarray, *, labels: Sequence[str]) -> list[LabelScores]:
-    """Returns the scores of each label.
-
-    Args:
-        matrix: Counts `[labels, labels]`: gold in rows, predicted in columns.
-        labels: The labels in the matrix's order.
-    """
-    return _report(labels, right=np.diag(matrix), support=matrix.sum(axis=1), answered=matrix.sum(axis=0))
-
-
-def label_set_report(
+def label_counts(
     gold: Sequence[Collection[str]], predicted: Sequence[Collection[str]], *, labels: Sequence[str]
-) -> list[LabelScores]:
-    """Returns the scores of each label where a row has several labels, or none.
+) -> np.ndarray:
+    """Returns `[rows, labels x 3]`: whether each label was rightly given, should be given, and was given.
 
     Args:
-        gold: The right labels of each row.
+        gold: The right labels of each row, one or several, or none.
         predicted: The labels that each row got.
         labels: All labels, in the order of the report.
     """
-    both = [set(expected) & set(answer) for expected, answer in zip(gold, predicted, strict=True)]
-    counts = [Counter(itertools.chain.from_iterable(rows)) for rows in (both, map(set, gold), map(set, predicted))]
-    right, support, answered = (np.array([count[label] for label in labels], dtype=np.int64) for count in counts)
-    return _report(labels, right=right, support=support, answered=answered)
+    index = {label: place for place, label in enumerate(labels)}
+    counts = np.zeros((len(gold), 3, len(labels)))
+    for row, (expected, answer) in enumerate(zip(gold, predicted, strict=True)):
+        for part, those in enumerate((set(expected) & set(answer), expected, answer)):
+            counts[row, part, [index[label] for label in those]] = 1
+    return counts.reshape(len(gold), -1)
 
 
-def _report(
-    labels: Sequence[str], *, right: np.ndarray, support: np.ndarray, answered: np.ndarray
+def classification_report(
+    counts: np.ndarray, *, labels: Sequence[str], samples: int = 0, confidence: float = 0.95, seed: Seed = 0
 ) -> list[LabelScores]:
+    """Returns the scores of each label.
+
+    Args:
+        counts: What `label_counts` gave of the rows.
+        labels: The labels in their order.
+        samples: Bootstrap samples of the intervals; with 0 they are nan.
+        confidence: How much of the samples an interval holds.
+        seed: The same seed gives the same intervals.
+    """
+    found = _shares(counts.sum(axis=0, keepdims=True))
+    drawn = _shares(resampled_sums(counts, samples=samples, seed=seed))
+    support = np.split(counts.sum(axis=0), 3)[1]
     return [
         LabelScores(
             label,
-            precision=_share(right[i], answered[i]),
-            recall=_share(right[i], support[i]),
-            f1=_share(2 * right[i], answered[i] + support[i]),
-            support=int(support[i]),
+            **{name: float(values[0, place]) for name, values in found.items()},
+            support=int(support[place]),
+            intervals={name: interval(values[:, place], confidence=confidence) for name, values in drawn.items()},
         )
-        for i, label in enumerate(labels)
+        for place, label in enumerate(labels)
     ]
 
 
-def _share(part: int, whole: int) -> float:
-    return float(part / whole) if whole else float("nan")
+def _shares(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns each share `[samples, labels]` of sums of counts `[samples, labels x 3]`."""
+    right, support, answered = np.split(sums, 3, axis=1)
+    parts = {"precision": (right, answered), "recall": (right, support), "f1": (2 * right, answered + support)}
+    with np.errstate(invalid="ignore"):
+        return {name: part / whole for name, (part, whole) in parts.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,6 @@ from tfxl.example import Example
 from tfxl.metrics.accuracy import Accuracy
 
 AGREEMENT = "agreement"
-_PLACE = re.compile(r".*:(\d+)$", re.DOTALL)
-"""The name of a row that has none of its own: its file and line."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,8 @@ class Consistency:
 
 def item_of(example: Example) -> str:
     """Returns what names an item in every language: the row's id, or its line where it has none of its own."""
-    place = _PLACE.fullmatch(example.id)
-    return place[1] if place else example.id
+    # A reader gives rows without an id their place, which begins with the file.
+    return example.id.rpartition(":")[2] if example.id == example.source else example.id
 
 
 def consistency(

@@ -253,9 +253,13 @@ def _summaries(metric: Metric, draws: Draws, *, trained: Sequence[str], confiden
 
 
 def _mean(draws: Draws) -> tuple[float, np.ndarray, int]:
-    """Returns the mean over languages, its bootstrap means `[samples]`, and the rows that it rests on."""
-    value = float(np.mean([score.value for score, _ in draws.values()]))
-    return value, np.mean([drawn for _, drawn in draws.values()], axis=0), sum(s.rows for s, _ in draws.values())
+    """Returns the mean over languages, its bootstrap means `[samples]`, and the rows that it rests on.
+
+    A language without a score (no row has a span, and none was found) does not count.
+    """
+    counted = [each for each in draws.values() if not np.isnan(each[0].value)] or list(draws.values())
+    value = float(np.mean([score.value for score, _ in counted]))
+    return value, np.mean([drawn for _, drawn in counted], axis=0), sum(score.rows for score, _ in counted)
 
 
 def _summary(kind: str, name: str, value: float, drawn: np.ndarray, rows: int, *, confidence: float) -> Score:

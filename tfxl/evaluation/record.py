@@ -17,10 +17,11 @@ import numpy as np
 from tfxl import registry
 from tfxl.errors import DataError
 from tfxl.evaluation.confusion import (
+    SHARES,
     LabelScores,
     classification_report,
     confusion_matrix,
-    label_set_report,
+    label_counts,
 )
 from tfxl.evaluation.groups import ALL, Group, base, groups, named
 from tfxl.evaluation.score import Score
@@ -206,16 +207,22 @@ class Evaluation:
         return base(language) in {base(trained) for trained in self.trained_languages}
 
     def classification_report(self, group: Group = ALL) -> list[LabelScores]:
-        """Returns precision, recall, F1 and support of each label.
+        """Returns precision, recall, F1 and support of each label, with intervals of the settings' samples.
 
         Args:
             group: Which rows, such as `("language", "de")`; all of them if left out.
         """
-        if not self.has_label_sets:
-            return classification_report(self.confusions[group], labels=self.labels)
-        rows = [self.rows[index] for index in self.groups[group]]
-        gold, predicted = [row.gold for row in rows], [row.predicted for row in rows]
-        return label_set_report(gold, predicted, labels=self.labels)
+        counts = self._label_counts[list(self.groups[group])]
+        drawn = {name: self.settings[name] for name in ("samples", "confidence", "seed")}
+        return classification_report(counts, labels=self.labels, **drawn)
+
+    @cached_property
+    def _label_counts(self) -> np.ndarray:
+        gold, predicted = (
+            [(answer,) if isinstance(answer, str) else answer for answer in side]
+            for side in zip(*((row.gold, row.predicted) for row in self.rows), strict=True)
+        )
+        return label_counts(gold, predicted, labels=self.labels)
 
     def as_json(self) -> dict[str, Any]:
         """Returns the record as JSON values."""
@@ -235,14 +242,15 @@ class Evaluation:
 
     def _labels_as_json(self, group: Group) -> dict[str, Any]:
         """Returns a group's matrix, if it has one, and its scores in the labels' order; the rows give both again."""
-        report = [_plain(asdict(scores)) for scores in self.classification_report(group)]
-        shares = {
-            name: [None if scores[name] is None else round(scores[name], 6) for scores in report]
-            for name in ("precision", "recall", "f1")
+        report = self.classification_report(group)
+        shares = {name: [_share(getattr(scores, name)) for scores in report] for name in SHARES}
+        ends = {
+            f"{name}_interval": [[_share(end) for end in scores.intervals[name]] for scores in report]
+            for name in SHARES
         }
-        support = [scores["support"] for scores in report]
+        support = [scores.support for scores in report]
         matrix = {"confusion": self.confusions[group].tolist()} if group in self.confusions else {}
-        return {"group": named(group), **matrix, **shares, "support": support}
+        return {"group": named(group), **matrix, **shares, **ends, "support": support}
 
     def _row_as_json(self, row: Row) -> list[Any]:
         # The labels' names once instead of in every row: a third of the size.
@@ -324,6 +332,10 @@ def write_whole(path: str | Path, text: str) -> Path:
     finally:
         Path(temporary).unlink(missing_ok=True)
     return target
+
+
+def _share(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 6)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

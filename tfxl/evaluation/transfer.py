@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
 from tfxl.errors import DataError
+from tfxl.evaluation.groups import base
 from tfxl.evaluation.record import Evaluation, write_whole
 from tfxl.evaluation.score import Score
 
@@ -65,15 +66,15 @@ class Transfer:
         return cls(first.main, tested, scores)
 
     def is_trained(self, setting: Setting, language: str) -> bool:
-        """Whether a setting had all training rows of a language."""
-        return language in setting.languages
+        """Whether a setting had all training rows of a language; its regions and scripts count as one language."""
+        return base(language) in map(base, setting.languages)
 
     def mean(self, setting: Setting, *, others: bool = False) -> float:
-        """Returns the mean over the tested languages; with `others`, over those without all their training rows."""
+        """Returns the mean over the tested languages with a score; with `others`, without the trained ones."""
         found = [
             score.value
             for code, score in zip(self.tested, self.scores[setting], strict=True)
-            if score is not None and not (others and self.is_trained(setting, code))
+            if score is not None and not math.isnan(score.value) and not (others and self.is_trained(setting, code))
         ]
         return sum(found) / len(found) if found else math.nan
 

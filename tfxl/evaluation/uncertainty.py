@@ -28,7 +28,7 @@ def bootstrap(metric: Metric, statistics: np.ndarray, *, samples: int = 1000, se
         samples: How often rows are drawn.
         seed: The same seed gives the same draws.
     """
-    return metric.value(_resampled_sums(statistics, samples=samples, seed=seed))
+    return metric.value(resampled_sums(statistics, samples=samples, seed=seed))
 
 
 def interval(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -58,7 +58,7 @@ def paired_bootstrap(
         samples: How often rows are drawn.
         seed: The same seed gives the same draws.
     """
-    sums = _resampled_sums(np.concatenate([first, second], axis=1), samples=samples, seed=seed)
+    sums = resampled_sums(np.concatenate([first, second], axis=1), samples=samples, seed=seed)
     before, after = np.split(sums, 2, axis=1)
     return metric.value(after) - metric.value(before)
 
@@ -132,8 +132,14 @@ def _as_large(differences: np.ndarray, observed: float) -> np.ndarray:
     return ~(np.abs(differences) < abs(observed) - 1e-12)
 
 
-def _resampled_sums(statistics: np.ndarray, *, samples: int, seed: Seed) -> np.ndarray:
-    """Returns sums `[samples, numbers]` of rows drawn with replacement."""
+def resampled_sums(statistics: np.ndarray, *, samples: int, seed: Seed) -> np.ndarray:
+    """Returns sums `[samples, numbers]` of rows drawn with replacement.
+
+    Args:
+        statistics: `[rows, numbers]`.
+        samples: How often rows are drawn.
+        seed: The same seed gives the same draws.
+    """
     rows, counts = _distinct(statistics)
     total = int(counts.sum())
     if not total or not samples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -42,6 +42,9 @@ class Task(Part):
     default_head: ClassVar[str]
     metrics: tuple[Spec, ...]
     """The metrics; the first is the one that a run is judged by."""
+    answer_kind: ClassVar[Literal["labels", "tags", "other"]] = "other"
+    """What an answer is: `labels`, one or several, mean the same in every language; `tags` stand for the words of a
+    text, one each; `other` answers may be right in part, so that only a metric can compare them."""
     rows_per_text: int = 1
     """Rows of tokens that belong together: 2 where a task compares two texts that are read apart."""
     target_padding: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -16,6 +16,10 @@ from tfxl.tasks import Task, Tensors
 
 if TYPE_CHECKING:
     from tfxl.text.tokenizer import Tokenizer
+
+
+Factor = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""What a loss is multiplied by."""
 
 
 class LabelTask(Task):
@@ -47,6 +51,7 @@ class LabelTask(Task):
                 raise ValueError(f"{what} of the labels {', '.join(self.labels)} only, not of {unknown[0]!r}")
 
     default_head = "pooled"
+    answer_kind = "labels"
     settings: Settings
 
     def __init__(self, **settings: Any) -> None:
@@ -88,7 +93,7 @@ class OneLabel(LabelTask):
     class Settings(LabelTask.Settings):
         """What the loss makes of the labels."""
 
-        class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+        class_weights: Literal["none", "balanced"] | dict[str, Factor] = "none"
         """A factor on the loss by label; `balanced` makes it rows / (labels x rows of the label)."""
         label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 

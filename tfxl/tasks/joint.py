@@ -114,14 +114,18 @@ class Joint(Task):
 
     @property
     def metrics(self) -> tuple[registry.Spec, ...]:  # type: ignore[override]
-        """The mean of the tasks' main metrics, whether all answers of a row are right, and each task's metrics."""
+        """The mean of the tasks' main metrics, whether all answers of a row are right, and each task's metrics.
+
+        Answers that may be right in part have no place in the second.
+        """
         mains = {name: _spec(part.metrics[0]) for name, part in self._parts.items()}
         each = [
             {"kind": "joint", "metrics": {name: _spec(metric)}}
             for name, part in self._parts.items()
             for metric in part.metrics
         ]
-        return ({"kind": "joint", "metrics": mains}, "accuracy", *each)
+        whole = () if any(part.answer_kind == "other" for part in self._parts.values()) else ("accuracy",)
+        return ({"kind": "joint", "metrics": mains}, *whole, *each)
 
     @property
     def text_inputs(self) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ class MultipleChoice(Task):
         """What is read in place of a question, such as `cause = "What was the cause?"`; others are read as they are."""
 
     default_head = "pooled"
+    answer_kind = "labels"
     metrics = ("accuracy",)
     settings: Settings
 

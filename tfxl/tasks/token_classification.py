@@ -68,6 +68,7 @@ class TokenClassification(Task):
             return self
 
     default_head = "token"
+    answer_kind = "tags"
     target_padding = UNLABELLED
     settings: Settings
 
