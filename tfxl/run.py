@@ -29,7 +29,7 @@ from tfxl.serving.model import find as find_model
 from tfxl.settings import validate
 from tfxl.text.dataset import Batches
 from tfxl.training import fit as fitting
-from tfxl.training import precision, strategy
+from tfxl.training import precision, strategy, tracking
 from tfxl.training.callbacks import log_evaluation
 
 UNTRAINED = "untrained"
@@ -92,11 +92,10 @@ def learn(run: Run, *, progress: Progress = SILENT) -> Learnt:
         TfxlError: As `train`.
     """
     parts = started(run, assemble(run))
-    check_files(run, parts)
-    check_writable(training_folder(run))
-    fitting.check_early_stopping(run.training, validates=bool(run.data.validation))
+    check(run, parts)
     # Before any TensorFlow op: a TPU starts with empty tables, and workers can only be joined at the start.
     devices = strategy.find(run.training.strategy)
+    parts.encoder.tokenizer()  # reads and tests the encoder's files
     keras.utils.set_random_seed(run.seed)
     run = placed(run, devices)
     rows = DataReport()
@@ -110,6 +109,20 @@ def learn(run: Run, *, progress: Progress = SILENT) -> Learnt:
         fitted = untrained(run, parts, splits, progress=progress)
     parts = dataclasses.replace(parts, task=fitted.answerer.parts.task)
     return Learnt(run, parts, fitted, rows, splits.test)
+
+
+def check(run: Run, parts: Parts) -> list[str]:
+    """Checks what can be checked before anything is read or trained, and returns the data files.
+
+    Raises:
+        TfxlError: Files are missing, a folder cannot be written, or settings do not fit each other.
+    """
+    files = check_files(run, parts)
+    for folder in (training_folder(run), training_folder(run).parent):
+        check_writable(folder)
+    fitting.check_early_stopping(run.training, validates=bool(run.data.validation))
+    tracking.check_installed(run.training.wandb_project)
+    return files
 
 
 def measure(done: Learnt, *, progress: Progress) -> dict[str, bytes]:
@@ -196,6 +209,7 @@ def fit(
             callbacks=parts.tuner.callbacks(),
             seed=run.seed,
             directory=logs,
+            config=flat({**run.as_toml(), "versions": manifest.package_versions()}),
             score=by_language if splits.validation else None,
             progress=progress,
         )

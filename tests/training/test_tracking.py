@@ -44,9 +44,10 @@ def test_what_is_logged(tmp_path, monkeypatch):
     monkeypatch.setattr(tracking.importlib, "import_module", lambda name: fake)
     scores = {"de": 0.5, "zh": 0.25}
     settings = {"wandb_project": "tests", "epochs": 2, "log_every": 3}
-    run(settings=settings, directory=tmp_path, score=lambda: scores)
+    config = {"seed": 3, "task.kind": "classification", "task.labels": ["a", "b"]}
+    run(settings=settings, directory=tmp_path, config=config, score=lambda: scores)
     assert fake.options["project"] == "tests"
-    assert fake.options["config"]["learning_rate"] == 0.05
+    assert fake.options["config"] == {"seed": 3, "task.kind": "classification"}
     assert fake.options["dir"] == str(tmp_path)
     steps = [values for values in fake.logged if "epoch" not in values]
     epochs = [values for values in fake.logged if "epoch" in values]
@@ -59,9 +60,14 @@ def test_what_is_logged(tmp_path, monkeypatch):
 
 
 def test_without_the_package_the_message_names_it(monkeypatch):
-    def absent(name):
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr(importlib, "import_module", absent)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InstallationError, match="wandb is not installed"):
         tracking.WandbLog("tests", settings={}, directory=None)
+
+
+def test_steps_are_logged_where_one_call_stands_for_several(tmp_path, monkeypatch):
+    """Keras then tells of every second step alone; their numbers are odd."""
+    fake = FakeWandb()
+    monkeypatch.setattr(tracking.importlib, "import_module", lambda name: fake)
+    run(settings={"wandb_project": "tests", "epochs": 1, "steps_per_execution": 2}, directory=tmp_path)
+    assert any("train/loss" in values for values in fake.logged)

@@ -84,7 +84,9 @@ def check(recipe: Recipe, overrides: Overrides = None) -> None:
     from tfxl import run
 
     resolved = run.resolve(recipe, *overrides or [])
-    files = run.check_files(resolved, run.started(resolved, run.assemble(resolved)))
+    parts = run.started(resolved, run.assemble(resolved))
+    files = run.check(resolved, parts)
+    parts.encoder.tokenizer()
     terminal.write(tomli_w.dumps(resolved.as_toml()).rstrip("\n"))
     terminal.progress().say(f"{recipe}: every part and setting is right, and all {len(files)} data files are there")
 
@@ -325,7 +327,7 @@ def show(
     from tfxl.cli import parts
 
     if thing in recipes.names() or Path(thing).is_file():
-        terminal.write(recipes.find(thing).read_text(encoding="utf-8").rstrip("\n"))
+        terminal.write(recipes.text(thing).rstrip("\n"))
         return
     with terminal.quiet_start():
         text, settings = parts.describe(thing)
@@ -339,13 +341,13 @@ def copy(
     path: Annotated[Path | None, typer.Argument(metavar="PATH", help="Where to; ./RECIPE.toml if left out.")] = None,
 ) -> None:
     """Write a copy of a recipe, to be edited; never over a file that exists."""
-    source = recipes.find(recipe)
+    source, content = recipes.find(recipe), recipes.text(recipe)
     target = path or Path(source.name)
     if target.is_dir():
         target /= source.name
     try:
         with target.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(source.read_text(encoding="utf-8"))
+            file.write(content)
     except FileExistsError:
         raise RecipeError(
             f"{target} exists", expected="the name of a new file", fix="Choose another name, or remove the file."

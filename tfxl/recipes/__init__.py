@@ -53,18 +53,37 @@ def read(recipe: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     Raises:
         RecipeError: There is no such recipe, it is no TOML, or an override has no `=`.
     """
+    try:
+        values = tomllib.loads(text(recipe))
+    except tomllib.TOMLDecodeError as error:
+        raise _no_toml(recipe, error) from None
+    return override(values, overrides)
+
+
+def text(recipe: str | Path) -> str:
+    """Returns a recipe as it is written.
+
+    Args:
+        recipe: A name or a path.
+
+    Raises:
+        RecipeError: There is no such recipe, it cannot be read, or it is not in UTF-8.
+    """
     path = find(recipe)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            f"{path}: {error}", expected="a TOML file in UTF-8", fix="Correct the file at that place."
-        ) from None
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise _no_toml(recipe, error) from None
     except OSError as error:
         raise RecipeError(
             f"{path}: {error.strerror}", expected="a readable file", fix="Check the path and its permissions."
         ) from None
-    return override(values, overrides)
+
+
+def _no_toml(recipe: str | Path, error: Exception) -> RecipeError:
+    return RecipeError(
+        f"{find(recipe)}: {error}", expected="a TOML file in UTF-8", fix="Correct the file at that place."
+    )
 
 
 def override(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -84,7 +103,7 @@ def override(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, A
 def comment(recipe: str | Path) -> str:
     """Returns the head comment of a recipe without its number signs."""
     lines = []
-    for line in find(recipe).read_text(encoding="utf-8").splitlines():
+    for line in text(recipe).splitlines():
         if not line.startswith("#"):
             break
         lines.append(line.removeprefix("#").removeprefix(" "))

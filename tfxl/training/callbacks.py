@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams import api as hparams
 from tfxl.backend import keras, tf
 from tfxl.errors import RecipeError
 from tfxl.progress import Progress
-from tfxl.training.tracking import WandbLog
+from tfxl.training.tracking import Every, WandbLog
 
 if TYPE_CHECKING:
     from tfxl.training.fit import Data, Settings
@@ -25,11 +25,18 @@ TEXT_SAMPLES = 8
 
 
 def watchers(
-    settings: Settings, batches: Data, *, directory: Path | None, score: Score | None, progress: Progress
+    settings: Settings,
+    batches: Data,
+    *,
+    directory: Path | None,
+    config: Mapping[str, Any] | None,
+    score: Score | None,
+    progress: Progress,
 ) -> list[keras.callbacks.Callback]:
     """Returns the callbacks of a run; each adds to the logs that the next ones read."""
     every = settings.log_every
-    flat = {name: value for name, value in settings.as_toml().items() if not isinstance(value, list | dict)}
+    config = settings.as_toml() if config is None else config
+    flat = {name: value for name, value in config.items() if not isinstance(value, list | dict)}
     validation = None
     chosen: list[keras.callbacks.Callback] = [StopBeforeNan(every=every), Speed()]
     if score is not None:
@@ -41,27 +48,6 @@ def watchers(
     if settings.wandb_project:
         chosen.append(WandbLog(settings.wandb_project, settings=flat, directory=directory, every=every))
     return [*chosen, ProgressLog(progress), Record(validation)]
-
-
-class Every:
-    """Tells when to look: at the first step of an epoch, then every `steps` steps (one call may stand for several).
-
-    Args:
-        steps: Steps between two looks.
-    """
-
-    def __init__(self, steps: int) -> None:
-        self.steps, self._next, self._before = steps, 0, 0
-
-    def due(self, batch: int) -> bool:
-        """Returns whether to look after `batch`, counted from 0 in each epoch."""
-        if batch <= self._before:  # a new epoch
-            self._next = 0
-        self._before = batch
-        if batch < self._next:
-            return False
-        self._next = batch + self.steps
-        return True
 
 
 class StopBeforeNan(keras.callbacks.Callback):
@@ -152,7 +138,8 @@ class Validation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Scores, remembers the best weights and stops if it has got no better for long enough."""
         scores = self.score()
-        values = {"mean": sum(scores.values()) / max(1, len(scores)), "worst": min(scores.values(), default=math.nan)}
+        known = [value for value in scores.values() if not math.isnan(value)] or [math.nan]
+        values = {"mean": sum(known) / len(known), "worst": min(known)}
         if logs is not None:
             logs.update({f"validation/{name}": value for name, value in {**scores, **values}.items()})
         if self.stop_on == "none":
@@ -309,12 +296,13 @@ def learning_rate(model: keras.Model) -> float:
 
 
 def text_samples(batches: Any, number: int = TEXT_SAMPLES) -> str:
-    """Returns the first rows of the data as a table in Markdown; empty if the data has no rows to show."""
+    """Returns rows from all over the data as a table in Markdown; empty if the data has no rows to show."""
     rows: Any = getattr(batches, "rows", ())
     if not len(rows):
         return ""
     lines = ["| language | text | label |", "|---|---|---|"]
-    for example in rows[range(min(number, len(rows)))]:
+    # Rows stand on disk language by language.
+    for example in rows[sorted({place * len(rows) // number for place in range(number)})]:
         text = " / ".join(part for part in (example.text, example.second_text) if part)
         cells = (example.language, text, example.label)
         lines.append("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -105,6 +105,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     seed: int = 42,
     directory: Path | None = None,
+    config: Mapping[str, Any] | None = None,
     score: Callable[[], dict[str, float]] | None = None,
     progress: Progress = SILENT,
 ) -> History:
@@ -121,6 +122,7 @@ def fit(
         callbacks: Keras callbacks, such as a tuner gives.
         seed: Restarts the generators of the model's dropout.
         directory: Where logs for TensorBoard go; none are written if None.
+        config: What the logs say of the run, by name; the settings of training if None.
         score: Called after each epoch; gives a score of validation by name (a language).
         progress: Is told each step.
 
@@ -137,7 +139,9 @@ def fit(
     dropout.seed(model, seed)
     with using(settings.precision) as chosen, model.distribute_strategy.scope(), dropout.cheap_masks(model):
         trained = compiled(model, task.loss(), settings, updates=updates, multipliers=multipliers or {})
-        watchers = watching.watchers(settings, batches, directory=directory, score=score, progress=progress)
+        watchers = watching.watchers(
+            settings, batches, directory=directory, config=config, score=score, progress=progress
+        )
         trained.fit(
             sharded(batches.dataset(settings.epochs)),
             epochs=settings.epochs,

@@ -3,12 +3,51 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tfxl.backend import keras
 from tfxl.errors import InstallationError
+
+
+class Every:
+    """Tells when to look: at the first step of an epoch, then every `steps` steps (one call may stand for several).
+
+    Args:
+        steps: Steps between two looks.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self._next, self._before = steps, 0, 0
+
+    def due(self, batch: int) -> bool:
+        """Returns whether to look after `batch`, counted from 0 in each epoch."""
+        if batch <= self._before:  # a new epoch
+            self._next = 0
+        self._before = batch
+        if batch < self._next:
+            return False
+        self._next = batch + self.steps
+        return True
+
+
+def check_installed(project: str) -> None:
+    """Checks that a run can be logged, before any work is done.
+
+    Args:
+        project: The project's name; empty where nothing is logged.
+
+    Raises:
+        InstallationError: The package is not installed.
+    """
+    if project and importlib.util.find_spec("wandb") is None:
+        raise InstallationError(
+            f"training.wandb_project = {project!r}, but the package wandb is not installed",
+            expected="wandb",
+            fix="pip install 'tfxl[wandb]', or remove training.wandb_project.",
+        )
 
 
 class WandbLog(keras.callbacks.Callback):
@@ -28,15 +67,9 @@ class WandbLog(keras.callbacks.Callback):
 
     def __init__(self, project: str, *, settings: Mapping[str, Any], directory: Path | None, every: int = 10) -> None:
         super().__init__()
-        self.project, self.settings, self.directory, self.every = project, dict(settings), directory, every
-        try:
-            self._wandb = importlib.import_module("wandb")
-        except ModuleNotFoundError:
-            raise InstallationError(
-                f"training.wandb_project = {project!r}, but the package wandb is not installed",
-                expected="wandb",
-                fix="pip install 'tfxl[wandb]', or remove training.wandb_project.",
-            ) from None
+        check_installed(project)
+        self.project, self.settings, self.directory = project, dict(settings), directory
+        self._wandb, self._every = importlib.import_module("wandb"), Every(every)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the run."""
@@ -45,7 +78,7 @@ class WandbLog(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Logs now and then."""
-        if batch % self.every == 0 and logs:
+        if self._every.due(batch) and logs:
             values = {f"train/{name}": float(value) for name, value in logs.items() if name != "tokens"}
             self._run.log({**values, "train/learning_rate": float(self.model.optimizer.learning_rate.numpy())})
 
