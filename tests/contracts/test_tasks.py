@@ -14,7 +14,7 @@ from tfxl.encoders import INPUTS
 from tfxl.encoders.tiny import Tiny
 from tfxl.evaluation.evaluate import Settings, evaluate
 from tfxl.scoring import answered
-from tfxl.serving.answer import Answerer, predict
+from tfxl.serving.answer import Answerer, encode, predict
 from tfxl.text.dataset import Batches, Rows
 from tfxl.training.model import TrainingModel
 
@@ -101,3 +101,21 @@ def test_what_decode_gives_has_the_batch_first(trained):
     texts = inputs["input_ids"].shape[0] // trained.task.rows_per_text
     for value in trained.task.decode(trained.model(inputs), dict(inputs)).values():
         assert value.shape[0] == texts
+
+
+def test_long_texts_are_read_to_their_end(trained):
+    """With a stride, what stands behind the first window changes the answer, and nothing is cut."""
+    task, example = trained.task, trained.examples[0]
+    if task.kind == "joint" and len({part.text_inputs for part in task.tasks.values()}) > 1:
+        pytest.skip("tasks about texts and tasks about pairs share no windows")
+    if task.training_inputs != task.text_inputs or task.spec().get("teacher"):
+        task = registry.build("tasks", task.kind, max_length=24)
+    task = registry.build("tasks", {**task.spec(), "max_length": 24, "stride": 4})
+    long = "second_text" if task.text_inputs == ("text", "second_text") else "text"
+    rows = [replace(example, **{long: f"{'gut ' * 60}{end}"}) for end in ("schlecht <mask>", "sehr gut <mask> 很好")]
+    columns = {name: tf.constant(column) for name, column in texts_of(rows, task).items()}
+    encoded = encode(columns, task, trained.tokenizer)
+    assert not encoded["truncated"].numpy().any()
+    assert encoded["input_ids"].shape[0] > 2 * task.rows_per_text
+    answer = task.decode(trained.model(task.inputs(encoded)), encoded)
+    assert any(np.any(value[0].numpy() != value[1].numpy()) for value in answer.values())

@@ -27,6 +27,7 @@ def test_second_texts_run_backwards() -> None:
         ({"scores": [[0.25, 0.75]]}, {"scores": [[0.5, 0.5]]}, 0.25, 0, False),
         ({"scores": [[0.5, 0.5]], "label": ["a"]}, {"scores": [[0.5, 0.5]], "label": ["b"]}, 0.0, 1, True),
         ({"answer": ["a", "b"]}, {"answer": ["a", "c"]}, 0.0, 1, False),
+        ({"scores": [[0.5]] * 2, "starts": [[3], [4]]}, {"scores": [[0.5]] * 2, "starts": [[2], [3]]}, 0.0, 2, False),
         ({"answer": ["a"], "truncated": [True]}, {"answer": ["a"]}, 0.0, 0, True),
         ({"scores": [[0.1]]}, {"scores": [[0.1]]}, 0.0, 0, True),
     ],

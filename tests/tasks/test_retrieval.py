@@ -231,6 +231,8 @@ def test_a_teacher_is_asked_once_for_each_text(tmp_path):
 def test_a_teacher_and_negatives_are_refused():
     with pytest.raises(RecipeError, match="a teacher, who compares no texts"):
         Retrieval(teacher={"kind": "tiny"}, negatives=1)
+    with pytest.raises(RecipeError, match="one vector for each text"):
+        Retrieval(teacher={"kind": "tiny"}, stride=4)
 
 
 def test_what_is_measured_is_both_sides(tiny):

@@ -54,15 +54,24 @@ class Difference(NamedTuple):
         largest: The largest absolute difference of a score; 0 if there are no scores.
         other_answers: The number of strings, whole numbers and flags that differ.
         has_scores: Whether there are scores at all.
+        texts: The number of texts.
+        other_texts: How many of them have a string, a number or a flag that differs.
     """
 
     largest: float
     other_answers: int
     has_scores: bool
+    texts: int
+    other_texts: int
 
     def within(self, tolerance: float) -> bool:
-        """Whether the answers are the same; a label may differ where its scores are as good as equal."""
-        return self.largest <= tolerance and (self.has_scores or not self.other_answers)
+        """Whether the answers are the same.
+
+        Where there are scores, a text in twenty may have another label: its two best scores may be as good as equal.
+        Offsets or strings that are wrong are so in most texts, however equal the scores are.
+        """
+        ties = max(1, self.texts // 20) if self.has_scores else 0
+        return self.largest <= tolerance and self.other_texts <= ties
 
 
 def probe_texts(task: Task) -> dict[str, list[Any]]:
@@ -187,6 +196,8 @@ def _difference(first: Sequence[Mapping[str, tf.Tensor]], second: Sequence[Mappi
         largest=float(np.max([each.largest for each in found])),  # NaN stays NaN
         other_answers=sum(each.other_answers for each in found),
         has_scores=any(each.has_scores for each in found),
+        texts=sum(each.texts for each in found),
+        other_texts=sum(each.other_texts for each in found),
     )
 
 
@@ -206,11 +217,14 @@ def difference(first: Mapping[str, tf.Tensor], second: Mapping[str, tf.Tensor]) 
     """Returns how far two answers to the same texts are apart, over the outputs that both have."""
     pairs = [_alike(first[name].numpy(), second[name].numpy()) for name in sorted(first.keys() & second.keys())]
     scores = [(a, b) for a, b in pairs if a.dtype.kind == "f"]
-    others = [(a, b) for a, b in pairs if a.dtype.kind != "f"]
+    others = [a != b for a, b in pairs if a.dtype.kind != "f"]
+    by_text = [differs.any(axis=tuple(range(1, differs.ndim))) for differs in others]
     return Difference(
         largest=float(np.max([np.max(np.abs(a - b), initial=0.0) for a, b in scores], initial=0.0)),
-        other_answers=sum(int(np.sum(a != b)) for a, b in others),
+        other_answers=sum(int(np.sum(differs)) for differs in others),
         has_scores=bool(scores),
+        texts=len(pairs[0][0]) if pairs else 0,
+        other_texts=int(np.sum(np.any(by_text, axis=0))),
     )
 
 

@@ -70,6 +70,8 @@ class Retrieval(VectorTask):
                 raise ValueError("matryoshka sizes of at least 1")
             if self.teacher and (self.negatives or self.matryoshka or self.label_positives):
                 raise ValueError("no negatives, matryoshka or label_positives with a teacher, who compares no texts")
+            if self.teacher and self.stride:
+                raise ValueError("no stride with a teacher, who has one vector for each text, not for each window")
             return self
 
     metrics = (
