@@ -13,7 +13,8 @@ squared error of numbers, and of vectors what the recipe says. AdamW, betas 0.9 
 embeddings decay; gradients are clipped; the rate rises from 0 in the first tenth of the steps and falls to 0. Word
 embeddings of pieces that the training texts have move at every step, others never. Batches hold rows of similar length:
 every epoch is shuffled, each 8 batches are sorted. Forward in bfloat16 where training.precision asks for it: by default
-where the machine has it, as in tfxl.
+where the machine has it, as in tfxl. With `--label-frequencies` the head of several labels starts from these, as it
+does in tfxl; otherwise from even chances.
 
 Heads: one label, several, choices, numbers: the mean of the last hidden states over all real tokens, dropout 0.1, a
 dense layer. `--transformers-head` takes the head of the …For… class instead, with its pooler. Tags, questions, hidden
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--seeds", help="such as 0,1,2; the recipe's seed if not given")
     parser.add_argument("--save", type=Path, help="a new folder for the model of the one seed, for tfxl adopt")
     parser.add_argument("--transformers-head", action="store_true", help="the head of the …For… class")
+    parser.add_argument("--label-frequencies", action="store_true", help="several labels: the head starts from these")
     parser.add_argument("--fill-mask", action="store_true", help="train BertForMaskedLM on the recipe's texts instead")
     parser.add_argument("--limit", type=int, help="only so many rows of each language and file, to try a recipe")
     parser.add_argument("--test-rows", type=int, help="only the first so many test rows of each language")
@@ -142,7 +144,10 @@ def measure(run: Run, parts: Parts, folder: Path, arguments: argparse.Namespace)
         raise SystemExit("--save: transformers has no class with this head; see --transformers-head")
     begin = time.perf_counter()
     if run.training.epochs:
-        train(task, model, run, parts, rows(run, parts, "train", arguments.limit))
+        examples = rows(run, parts, "train", arguments.limit)
+        if arguments.label_frequencies:
+            task.start(model, examples)
+        train(task, model, run, parts, examples)
     seconds = time.perf_counter() - begin
     model.eval()
     if isinstance(task, Multilabel) and (validation := rows(run, parts, "validation", arguments.limit)):

@@ -100,6 +100,10 @@ class Task(ABC):
         """Returns an answer for each example from those to the items."""
         return list(found)
 
+    def start(self, model: Any, examples: Sequence[Example]) -> None:
+        """Lets a new head start from what the training rows say."""
+        raise SystemExit("--label-frequencies: only where a text has several labels")
+
     def published(self, model: Any) -> Any:
         """Returns what `save_pretrained` can write so that transformers reads it; None if there is nothing."""
         return model if isinstance(model, transformers.PreTrainedModel) else None
@@ -198,6 +202,14 @@ class Multilabel(Labels):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.thresholds = np.array([self.told.thresholds.get(label, self.told.threshold) for label in self.labels])
+
+    @torch.no_grad()
+    def start(self, model: Any, examples: Sequence[Example]) -> None:
+        """Gives the head the log-odds of each label as bias, one row more counted with it and one without."""
+        hot = np.array([self.target(each) for each in examples])
+        odds = (hot.sum(0) + 1) / (len(hot) - hot.sum(0) + 1)
+        head = model.dense if isinstance(model, MeanHead) else model.classifier
+        head.bias.copy_(torch.tensor(np.log(odds)))
 
     def target(self, example: Example) -> list[float]:
         own = [example.label] if isinstance(example.label, str) else example.label
