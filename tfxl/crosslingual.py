@@ -17,10 +17,11 @@ from tfxl.evaluation.score import metric_name, number
 from tfxl.evaluation.transfer import Setting, Transfer, settings_of
 from tfxl.progress import SILENT, Progress
 from tfxl.recipe import Run, assemble, check_files, resolve
-from tfxl.run import changed, check_writable, learn
+from tfxl.run import changed, learn
 from tfxl.scoring import TRAINING, score, training_folder
 from tfxl.serving.answer import predict
 from tfxl.serving.model import load
+from tfxl.serving.publish import check_writable
 from tfxl.tasks import Task
 
 MATRIX = "matrix"

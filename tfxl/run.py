@@ -26,6 +26,7 @@ from tfxl.serving import manifest
 from tfxl.serving.answer import Answerer, predict
 from tfxl.serving.model import Model, load
 from tfxl.serving.model import find as find_model
+from tfxl.serving.publish import check_writable
 from tfxl.settings import validate
 from tfxl.text.dataset import Batches
 from tfxl.training import fit as fitting
@@ -225,24 +226,6 @@ def tuned(answerer: Answerer, validation: Sequence[Example], *, progress: Progre
         return answerer
     predictions = predict(answerer.text, task, texts_of(validation, task), progress=progress)
     return Answerer(model, task.tuned(validation, predictions), tokenizer)
-
-
-def check_writable(folder: Path) -> None:
-    """Checks that a folder can be made and written, and leaves nothing behind.
-
-    Raises:
-        ModelError: It cannot.
-    """
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        with tempfile.TemporaryDirectory(dir=nearest):
-            pass
-    except OSError as error:
-        raise ModelError(
-            f"{folder} cannot be written: {error.strerror}",
-            expected="a folder in which this account may make files",
-            fix="Set output to another folder, or give this account the right to write there.",
-        ) from None
 
 
 def on_one_device(model: keras.Model, parts: Parts) -> keras.Model:

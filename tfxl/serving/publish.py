@@ -138,6 +138,24 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def check_writable(folder: Path) -> None:
+    """Checks that a folder can be made and written, and leaves nothing behind.
+
+    Raises:
+        ModelError: It cannot.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryDirectory(dir=nearest):
+            pass
+    except OSError as error:
+        raise ModelError(
+            f"{folder} cannot be written: {error.strerror}",
+            expected="a folder in which this account may make files",
+            fix="Set output to another folder, or give this account the right to write there.",
+        ) from None
+
+
 def _not_writable(directory: Path, error: OSError) -> ModelError:
     return ModelError(
         f"{directory} cannot be written: {error.strerror or error}",
