@@ -215,7 +215,9 @@ def whole_tokens(texts: tf.Tensor, owner: tf.Tensor, starts: tf.Tensor, ends: tf
         move(found, text, tf.maximum(tf.reshape(side, [-1]), 0)) for move, side in ((begin, starts), (whole, ends))
     ]
     first, after = (tf.reshape(first_byte(found, texts, text, number), shape) for number in numbers)
-    before, then = tf.roll(ends, 1, axis=1), tf.roll(starts, -1, axis=1)
+    seen = ends > starts
+    before = tf.where(tf.roll(seen, 1, axis=1), tf.roll(ends, 1, axis=1), -1)
+    then = tf.where(tf.roll(seen, -1, axis=1), tf.roll(starts, -1, axis=1), -1)
     # Special tokens stand at -1. What a tokenizer drops, such as an accent, belongs to no token.
     return Whole(first, after, (first == starts) | (first >= before), (after == ends) | (after <= then) | (then < 0))
 
