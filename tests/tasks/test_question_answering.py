@@ -98,6 +98,8 @@ def all_spans(task, logits, encoded, text):
 @settings(max_examples=30, deadline=None)
 @given(contexts=st.lists(CONTEXT, min_size=1, max_size=4), length=st.integers(1, 7), seed=st.integers(0, 9))
 @example(contexts=["0\x1f"], length=1, seed=0)  # a control character that is dropped belongs to no token
+@example(contexts=["1\u200d"], length=1, seed=0)  # a token that holds no character is no neighbour
+@example(contexts=["1\u200d。"], length=1, seed=0)  # nor does it part what is one to readers
 def test_the_best_spans_of_all_windows_each_once_and_where_they_stand(vocabulary, contexts, length, seed):
     task = QuestionAnswering(max_length=20, stride=3, max_answer_length=length, num_answers=4)
     encoded = encoded_of(task, contexts, vocabulary=vocabulary)

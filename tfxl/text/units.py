@@ -215,11 +215,28 @@ def whole_tokens(texts: tf.Tensor, owner: tf.Tensor, starts: tf.Tensor, ends: tf
         move(found, text, tf.maximum(tf.reshape(side, [-1]), 0)) for move, side in ((begin, starts), (whole, ends))
     ]
     first, after = (tf.reshape(first_byte(found, texts, text, number), shape) for number in numbers)
-    seen = ends > starts
-    before = tf.where(tf.roll(seen, 1, axis=1), tf.roll(ends, 1, axis=1), -1)
-    then = tf.where(tf.roll(seen, -1, axis=1), tf.roll(starts, -1, axis=1), -1)
-    # Special tokens stand at -1. What a tokenizer drops, such as an accent, belongs to no token.
+    before, then = _neighbours(starts, ends)
+    # What a tokenizer drops, such as an accent, belongs to no token.
     return Whole(first, after, (first == starts) | (first >= before), (after == ends) | (after <= then) | (then < 0))
+
+
+def _neighbours(starts: tf.Tensor, ends: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns where the token before each ends and the one after it starts, `[rows, tokens]`; -1 where there is none.
+
+    Only tokens that hold characters count: special tokens hold none, nor does what becomes of a sign that is not seen.
+    """
+    shape, seen = tf.shape(starts), tf.reshape(ends > starts, [-1])
+    row = tf.range(tf.size(starts)) // shape[1]
+    places = tf.concat([[-1], tf.cast(tf.where(seen)[:, 0], tf.int32), [-1]], axis=0)
+    count = tf.cumsum(tf.cast(seen, tf.int32))
+
+    def value(side: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        place = tf.gather(places, number)
+        index = tf.maximum(place, 0)
+        is_same_row = (place >= 0) & (tf.gather(row, index) == row)
+        return tf.reshape(tf.where(is_same_row, tf.gather(tf.reshape(side, [-1]), index), -1), shape)
+
+    return value(ends, count - tf.cast(seen, tf.int32)), value(starts, count + 1)
 
 
 def key(text: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
