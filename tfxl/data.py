@@ -248,4 +248,5 @@ def _observed(examples: Iterator[Example], parts: Parts) -> Iterator[Example]:
 
 def texts_of(examples: Sequence[Example], task: Task) -> dict[str, list[Any]]:
     """Returns the texts of examples by the names that a task reads."""
-    return {name: [getattr(example, name) or "" for example in examples] for name in task.text_inputs}
+    asked = [task.asked(example) for example in examples]
+    return {name: [getattr(each, name) or "" for each in asked] for name in task.text_inputs}

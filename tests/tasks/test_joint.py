@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.contracts.task_cases import BOTH, EITHER, LABELLED, MOOD, PAIRS, SLOTS
+from tests.contracts.task_cases import BOTH, EVERY, LABELLED, MANY, MOOD, SLOTS
 from tfxl import registry
 from tfxl.backend import tf
 from tfxl.encoders.tiny import Tiny
 from tfxl.errors import DataError, RecipeError
 from tfxl.example import Example
-from tfxl.serving.answer import Answerer
+from tfxl.serving.answer import Answerer, encode
 from tfxl.tasks.joint import Joint
 from tfxl.text.dataset import Batches, Rows, StaticShapes
 
@@ -32,23 +32,103 @@ def encoded(task, examples, encoder):
     return task.encode(features, encoder.tokenizer())
 
 
-def test_rows_are_those_of_their_own_task(encoder):
-    task = Joint(tasks=MIXED, max_length=24)
-    rows = encoded(task, EITHER, encoder)
-    alone = registry.build("tasks", MOOD, max_length=24)
-    paired = registry.build("tasks", MIXED["fits"], max_length=24)
-    for part, examples, shift in ((alone, LABELLED, 0), (paired, PAIRS, len(LABELLED))):
-        own = encoded(part, examples, encoder)
-        width = own["input_ids"].shape[1]
-        np.testing.assert_array_equal(rows["input_ids"][shift : shift + len(examples), :width], own["input_ids"])
+@pytest.fixture(scope="module")
+def batches(encoder, tmp_path_factory):
+    task = Joint(tasks=EVERY, max_length=24)
+    for example in MANY:
+        task.observe(example)
+    rows = Rows.write(MANY, tmp_path_factory.mktemp("rows") / "rows", group=lambda example: example.task)
+    return Batches(rows, task, encoder.tokenizer(), batch_size=4, seed=0)
+
+
+def test_tasks_that_read_texts_alike_share_their_rows():
+    task = Joint(tasks=EVERY, max_length=24)
+    assert task.readings == (1, 1, 1, 2, 2, 3)
+    assert task.readings_of(MANY[0]) == (0,) == task.readings_of(Example("x", label={"slots": ("O",)}))
+    assert task.readings_of(Example("x", label={"mood": "negative", "alike": "1"})) == (0, 4)
+    assert len(Joint(tasks={"mood": MOOD, "slots": {**SLOTS, "max_length": 64}}).readings) == 2
+
+
+def test_a_batch_is_of_one_reading_and_every_epoch_has_as_many(batches):
+    readings = [set(batches.measured.readings[items].tolist()) for items in batches.plan(0)]
+    assert all(len(found) == 1 for found in readings)
+    assert {len(batches.plan(epoch)) for epoch in range(5)} == {batches.steps_per_epoch}
+    seen = sorted(batches.measured.rows[np.concatenate(batches.plan(0))].tolist())
+    assert set(seen) == set(range(len(MANY)))
+
+
+def test_rows_are_those_of_their_own_task(batches, encoder):
+    task = batches.task
+    for items in batches.plan(0):
+        inputs, target, weight = batches._encode({k: tf.constant(v) for k, v in batches._batch(items).items()})
+        (reading,) = set(batches.measured.readings[items].tolist())
+        names = [*task._readings.values()][reading]
+        asked = {name for row in batches.measured.rows[items] for name in MANY[row].label}
+        assert {name for name in EVERY if np.any(weight[name])} == asked <= set(names)
+        if len(asked) == 1:
+            (name,) = asked
+            part = task._parts[name]
+            examples = [replace(MANY[row], label=MANY[row].label[name]) for row in batches.measured.rows[items]]
+            features = {key: tf.constant(value) for key, value in part.features(examples).items()}
+            own = part.encode({**features, "window": batches.measured.windows[items]}, encoder.tokenizer())
+            np.testing.assert_array_equal(inputs["input_ids"], own["input_ids"])
+            np.testing.assert_array_equal(target[name], own["target"])
+        rows = inputs["input_ids"].shape[0]
+        assert rows == len(items) * task.readings[reading]
+        assert all(value.shape[0] == rows for value in (*target.values(), *weight.values()))
+
+
+def test_a_loss_is_0_where_a_task_is_not_asked(batches, encoder):
+    task, model = batches.task, batches.task.model(encoder.build())
+    losses = task.loss()
+    for inputs, target, weight in batches.dataset(1):
+        logits = model(inputs)
+        for name, loss in losses.items():
+            value = float(loss(target[name], logits[name], weight[name]))
+            assert (value > 0) == bool(np.any(weight[name])), name
 
 
 def test_a_row_weighs_nothing_for_the_tasks_that_it_is_not_for(encoder):
-    task = Joint(tasks={"mood": MOOD, "fits": {**MIXED["fits"], "weight": 0.5}}, max_length=24)
-    weight = encoded(task, EITHER, encoder)["weight"]
+    task = Joint(tasks={"mood": MOOD, "other": {**MOOD, "weight": 0.5}}, max_length=24)
+    rows = [replace(each, label={"mood": each.label}) for each in LABELLED]
+    rows += [replace(each, label={"other": each.label}) for each in LABELLED]
+    weight = encoded(task, rows, encoder)["weight"]
     half = len(LABELLED)
     np.testing.assert_array_equal(weight["mood"], [1.0] * half + [0.0] * half)
-    np.testing.assert_array_equal(weight["fits"], [0.0] * half + [0.5] * half)
+    np.testing.assert_array_equal(weight["other"], [0.0] * half + [0.5] * half)
+
+
+def test_each_task_answers_as_it_does_without_the_others(encoder):
+    task = Joint(tasks=EVERY, max_length=24)
+    model = task.model(encoder.build())
+    answerer = Answerer(model, task, encoder.tokenizer())
+    context = "das Zimmer war groß , das Frühstück war gut , " * 3
+    texts = {"text": ["gut", "Zimmer ?"], "second_text": ["sehr gut", context], "choices": [["gut", "bad"]] * 2}
+    together = answerer.text(**texts)
+    for name, part in task._parts.items():
+        own = {key: tf.constant(texts[key]) for key in part.text_inputs}
+        rows = encode(own, part, encoder.tokenizer())
+        alone = part.decode(model(part.inputs(rows))[name], rows)
+        for key, value in alone.items():
+            if key != "truncated":
+                same = np.testing.assert_allclose if value.dtype.is_floating else np.testing.assert_array_equal
+                served = answerer.functions[name](own)[key]
+                same(served, value, **({"atol": 1e-5} if value.dtype.is_floating else {}))
+                same(together[f"{name}_{key}"], value, **({"atol": 1e-5} if value.dtype.is_floating else {}))
+    assert {"find_second_text"} <= set(answerer.functions)
+    assert task.measured_on == ("text", "find_second_text")
+
+
+def test_what_is_saved_of_the_task_builds_it_again():
+    task = Joint(tasks=EVERY, max_length=24)
+    again = registry.build("tasks", task.spec())
+    assert again.settings == task.settings and again.readings == task.readings
+    assert again._parts["answer"].settings.stride == 4
+
+
+def test_programs_of_fixed_shapes_want_one_reading(batches, encoder):
+    with pytest.raises(RecipeError, match="read in 6 ways"):
+        Batches(batches.rows, batches.task, encoder.tokenizer(), batch_size=4, seed=0, static=StaticShapes.up_to(24))
 
 
 def test_each_task_answers_alone_as_it_does_together(encoder):
@@ -84,9 +164,9 @@ def test_targets_of_tokens_grow_with_static_shapes(encoder, tmp_path):
         ({"tasks": {"a b": MOOD}}, "tasks"),
         ({"tasks": {"tokens": MOOD}}, "tasks"),
         ({"tasks": {"a": {**MOOD, "weight": -1.0}}}, "weight"),
-        ({"tasks": {"a": {**MOOD, "max_length": 64}}}, "max_length = 64"),
-        ({"tasks": MIXED, "stride": 8}, "stride = 8"),
-        ({"tasks": {"a": {"kind": "multiple_choice"}}}, "multiple_choice"),
+        ({"tasks": {"a": {"kind": "fill_mask"}}}, "fill_mask"),
+        ({"tasks": {"a": {"kind": "joint", "tasks": {"b": MOOD}}}}, "joint"),
+        ({"tasks": {"a": {"kind": "retrieval"}, "a_second_text": MOOD}}, "a_second_text"),
     ],
 )
 def test_tasks_that_do_not_go_together_are_refused(settings, got):
@@ -102,7 +182,7 @@ def test_labels_that_belong_to_no_task_are_refused():
             task.gold(Example("gut", label=label))
         assert message in error.value.got
     with pytest.raises(DataError, match="mode"):
-        task.gold(replace(EITHER[0], label={"mood": "mode"}))
+        task.gold(replace(LABELLED[0], label={"mood": "mode"}))
 
 
 def test_each_head_starts_from_what_its_task_observed(encoder):

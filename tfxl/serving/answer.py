@@ -191,7 +191,7 @@ def encode_as_tokens(batch: Tensors, task: Task, tokenizer: Tokenizer) -> Tensor
     Returns:
         The three model inputs, and `truncated` `[batch]` bool.
     """
-    encoded = encode(batch, task, tokenizer)
+    encoded = task.rows_for_tokens(encode(batch, task, tokenizer))
     if "example" not in encoded:
         return {name: encoded[name] for name in (*INPUTS, "truncated")}
     rows = {name: encoded[name] for name in INPUTS}

@@ -101,7 +101,7 @@ def export(
     """
     settings = settings or Settings()
     directory = Path(directory)
-    _check(answerer, contents)
+    _check(answerer, contents, settings)
     if not settings.tokens_only:
         _check_in_graph(answerer.parts.tokenizer)
     with publish.new_version(directory) as draft:
@@ -133,7 +133,13 @@ def _saved(answerer: Answerer, folder: Path, *, release: bool) -> Signatures:
     return signatures
 
 
-def _check(answerer: Answerer, contents: Contents) -> None:
+def _check(answerer: Answerer, contents: Contents, settings: Settings) -> None:
+    if settings.tokens_only and len(answerer.parts.task.readings) > 1:
+        raise ModelError(
+            "export.tokens_only = true for tasks that read texts in different ways",
+            expected="tasks that share their rows of tokens",
+            fix="Set export.tokens_only = false.",
+        )
     wrong = [variable.name for variable in answerer.model_variables if variable.dtype not in (tf.float32, "float32")]
     if wrong:
         raise ModelError(

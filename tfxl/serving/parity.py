@@ -161,7 +161,7 @@ def _through_tokens(answerer: Answerer, function: Function) -> Function:
 
     def answers(**texts: tf.Tensor) -> Tensors:
         encoded = answer.encode_as_tokens(texts, answerer.parts.task, answerer.parts.tokenizer)
-        return dict(function(**{name: encoded[name] for name in INPUTS}))
+        return answerer.parts.task.answers_to_tokens(dict(function(**{name: encoded[name] for name in INPUTS})))
 
     return answers
 
@@ -175,7 +175,7 @@ def _of_one_window(
 
 def _in_one_piece(answers: Mapping[str, tf.Tensor], texts: Tensors, answerer: Answerer) -> Tensors:
     task = answerer.parts.task
-    encoded = answer.encode(texts, task, answerer.parts.tokenizer)
+    encoded = task.rows_for_tokens(answer.encode(texts, task, answerer.parts.tokenizer))
     if "example" not in encoded:
         return dict(answers)
     counts = tf.reshape(tf.math.bincount(encoded["example"]), [-1, task.rows_per_text])

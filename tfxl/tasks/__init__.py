@@ -74,6 +74,30 @@ class Task(Part):
         return self.rows_per_text
 
     @property
+    def readings(self) -> tuple[int, ...]:
+        """The ways in which training makes rows of a text, by the rows that each makes; a joint task may have several.
+
+        All rows of a batch are of one reading.
+        """
+        return (self.training_rows,)
+
+    def readings_of(self, example: Example) -> tuple[int, ...]:
+        """Returns in which of the `readings` an example is trained on."""
+        return (0,)
+
+    def read(self, batch: Tensors, tokenizer: Tokenizer, reading: int) -> Tensors:
+        """Returns the rows that training makes of texts in one of the `readings`, as `encode` gives them."""
+        return self.encode(batch, tokenizer)
+
+    def rows_for_tokens(self, encoded: Tensors) -> Tensors:
+        """Returns which of the rows that `encode` gave of texts may be sent as tokens: all of them, in most tasks."""
+        return encoded
+
+    def answers_to_tokens(self, answer: Tensors) -> Tensors:
+        """Returns the part of an answer that such rows are asked for."""
+        return answer
+
+    @property
     def resources(self) -> Mapping[str, tf.Variable]:
         """Variables that `decode` reads and that are no weights, such as an index; they are saved with the model."""
         return {}
@@ -142,6 +166,10 @@ class Task(Part):
     def tasks(self) -> Mapping[str, Task]:
         """Tasks that this one is made of and that can be answered alone, by name; each gets a signature."""
         return {}
+
+    def asked(self, example: Example) -> Example:
+        """Returns an example with all texts that the task reads of a batch; most tasks read what it has."""
+        return example
 
     def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         """Returns what the graph gets of a batch of examples: texts as `[batch]` bytes objects, and the targets.

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from tfxl.text.tokenizer import Tokenizer
 
 
+LIMITS = {"max_length", "stride", "max_windows"}
+"""Settings of a joint task that its tasks have as well, unless they say otherwise."""
+
+
 class Options(Table):
     """What a task of a joint one may be told beside its own settings."""
 
@@ -37,8 +41,11 @@ class Joint(Task):
     """Trains several tasks at once; each has a head and a weight, and a signature of its own in the SavedModel.
 
     An example's label is a table: the label of each task that the row is for. Rows may have labels of all tasks (intent
-    and slots of one request) or of some (the `by_task` reader mixes data of several tasks). A row without second text
-    is read alone and a row with one as a pair, so tasks about texts and tasks about pairs go together.
+    and slots of one request) or of some (the `by_task` reader mixes data of several tasks).
+
+    Tasks that read a text in the same way (the same texts, lengths and windows) share its rows. Others, such as those
+    about texts and those about pairs, have rows of their own; each batch then holds rows of one kind (Liu et al. 2019,
+    MT-DNN), and a row with labels of both kinds is read in both ways.
 
     Logits are a table, task by task. The main metric is the mean of the tasks' main metrics.
 
@@ -69,48 +76,93 @@ class Joint(Task):
         self._parts: dict[str, Task] = {}
         self._options: dict[str, Options] = {}
         self._samples: dict[str, Example] = {}
-        limits = self.settings.model_dump(include={"max_length", "stride", "max_windows"})
+        limits = self.settings.model_dump(include=self.settings.model_fields_set & LIMITS)
         for name, spec in self.settings.tasks.items():
             told = {key: value for key, value in spec.items() if key in Options.model_fields}
             self._options[name] = validate(Options, told, where=f"task.tasks.{name}")
             own = {key: value for key, value in spec.items() if key not in told}
             self._parts[name] = registry.build("tasks", own, **limits)
+        specs = {name: {**part.spec(), **self._options[name].as_toml()} for name, part in self._parts.items()}
+        self.settings = self.settings.model_copy(update={"tasks": specs})
         self.learns_from_validation = any(part.learns_from_validation for part in self._parts.values())
         self._check_parts()
 
     def _check_parts(self) -> None:
-        """Refuses tasks that cannot share the rows of a batch."""
+        """Refuses tasks that cannot be trained beside others."""
         for name, part in self._parts.items():
-            shares_rows = part.rows_per_text == 1 and part.measured_on == ("text",)
-            if not shares_rows or not set(part.training_inputs) <= {"text", "second_text"}:
+            if part.draws or part.kind == self.kind:
                 raise RecipeError(
                     f"task.tasks.{name}: {part.kind}",
-                    expected="tasks that read a text, or a pair of texts, as one row",
-                    fix="Train this task alone.",
+                    expected="tasks that learn from labels or pairs",
+                    fix="Train it alone, before this one, and name its model in encoder.weights.",
                 )
-            own = {key: getattr(part.settings, key) for key in ("max_length", "stride", "max_windows")}
-            if wrong := [key for key, value in own.items() if value != getattr(self.settings, key)]:
-                raise RecipeError(
-                    f"task.tasks.{name}.{wrong[0]} = {own[wrong[0]]}",
-                    expected=f"task.{wrong[0]} = {getattr(self.settings, wrong[0])}: all tasks read the same rows",
-                    fix=f"Set task.{wrong[0]}, and leave it out of the tasks.",
-                )
-        if self._mixes and self.settings.stride:
+        taken = [*self._parts, *(f"{name}_{view}" for name, part in self._parts.items() for view in part.tasks)]
+        if twice := [name for name in taken if taken.count(name) > 1]:
             raise RecipeError(
-                f"task.stride = {self.settings.stride} for tasks about texts and tasks about pairs",
-                expected="windows only where all tasks read the same texts",
-                fix="Set task.stride = 0.",
+                f"task.tasks.{twice[0]}", expected="names that differ from all signatures", fix="Rename the task."
             )
 
+    @cached_property
+    def _readings(self) -> dict[Any, list[str]]:
+        """The names of the tasks of each reading."""
+        found: dict[Any, list[str]] = {}
+        for name, part in self._parts.items():
+            found.setdefault(_reading(part), []).append(name)
+        return found
+
     @property
-    def _mixes(self) -> bool:
-        """Whether some tasks read texts and others pairs."""
-        return len({part.text_inputs for part in self._parts.values()}) > 1
+    def readings(self) -> tuple[int, ...]:
+        """The rows that each reading makes of a text."""
+        return tuple(self._parts[names[0]].training_rows for names in self._readings.values())
+
+    def readings_of(self, example: Example) -> tuple[int, ...]:
+        """Returns the readings of the tasks that a row has labels of."""
+        labels = self._labels(example)
+        return tuple(
+            place for place, names in enumerate(self._readings.values()) if not labels.keys().isdisjoint(names)
+        )
+
+    def read(self, batch: Tensors, tokenizer: Tokenizer, reading: int) -> Tensors:
+        """Returns the rows of one reading."""
+        name = [*self._readings.values()][reading][0]
+        return self._parts[name].encode(self._batch_of(name, batch, training=True), tokenizer)
+
+    @property
+    def rows_per_text(self) -> int:  # type: ignore[override]
+        """Those of the tasks that answer tokens."""
+        return min(part.rows_per_text for part in self._parts.values())
+
+    @property
+    def _of_tokens(self) -> list[str]:
+        """The names of the tasks of the first reading with the fewest rows of a text."""
+        fewest = self.rows_per_text
+        return next(names for names in self._readings.values() if self._parts[names[0]].rows_per_text == fewest)
+
+    def rows_for_tokens(self, encoded: Tensors) -> Tensors:
+        """Returns the rows of one reading."""
+        own: Tensors = encoded["tasks"][self._of_tokens[0]]
+        return own if len(self._readings) > 1 else encoded
+
+    def answers_to_tokens(self, answer: Tensors) -> Tensors:
+        """Returns what the tasks of that reading answer."""
+        own = tuple(f"{name}_" for name in self._of_tokens)
+        return {name: value for name, value in answer.items() if name.startswith(own) or name == "truncated"}
 
     @cached_property
     def tasks(self) -> Mapping[str, Task]:
-        """Each task as it answers alone."""
-        return {name: _Alone(name, part) for name, part in self._parts.items()}
+        """Each task as it answers alone, and what it calls its own `tasks`."""
+        views = {
+            f"{name}_{view}": _Alone(name, task)
+            for name, part in self._parts.items()
+            for view, task in part.tasks.items()
+        }
+        return {name: _Alone(name, part) for name, part in self._parts.items()} | views
+
+    @property
+    def measured_on(self) -> tuple[str, ...]:  # type: ignore[override]
+        """`text`, which all tasks answer, and what some are measured on beside it."""
+        more = [f"{name}_{view}" for name, part in self._parts.items() for view in part.measured_on if view != "text"]
+        return ("text", *more)
 
     @property
     def metrics(self) -> tuple[registry.Spec, ...]:  # type: ignore[override]
@@ -129,8 +181,18 @@ class Joint(Task):
 
     @property
     def text_inputs(self) -> tuple[str, ...]:
-        """`text`, and `second_text` where a task is about pairs; it may be empty for rows that are none."""
-        return max((part.text_inputs for part in self._parts.values()), key=len)
+        """What the tasks read, `text` first; a text that only other tasks read may be empty."""
+        return tuple(dict.fromkeys(name for part in self._parts.values() for name in part.text_inputs))
+
+    @property
+    def training_inputs(self) -> tuple[str, ...]:
+        """What the tasks read in training."""
+        return tuple(dict.fromkeys(name for part in self._parts.values() for name in part.training_inputs))
+
+    @property
+    def num_choices(self) -> int:
+        """How many choices the texts have: those of the task that has most."""
+        return max(part.num_choices for part in self._parts.values())
 
     @property
     def units(self) -> int:
@@ -151,12 +213,18 @@ class Joint(Task):
 
     def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         """Adds each task's features, named `task/feature`; a row without a label for a task weighs nothing there."""
-        features = super().features(examples)
+        features = super().features([self.asked(example) for example in examples])
         if any(example.label is None for example in examples):
             return features
         for name, part in self._parts.items():
             features |= self._features_of(name, part, examples)
         return {**features, "weight": np.ones(len(examples), np.float32)}
+
+    def asked(self, example: Example) -> Example:
+        """Returns an example with as many choices as the others have; where it has none, no task of it reads them."""
+        if "choices" not in self.training_inputs:
+            return example
+        return replace(example, choices=(*example.choices, *[""] * self.num_choices)[: self.num_choices])
 
     def _features_of(self, name: str, part: Task, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         has = np.array([name in self._labels(example) for example in examples])
@@ -174,57 +242,90 @@ class Joint(Task):
         return {f"{name}/{key}": value for key, value in own.items() if key not in part.training_inputs}
 
     def encode(self, batch: Tensors, tokenizer: Tokenizer) -> Tensors:
-        """Encodes the rows once; `tasks` holds what each task's own `encode` gave, for its `decode`.
+        """Encodes the texts once for each reading.
 
-        Targets and weights are tables, task by task.
+        In training, the rows are those of the batch's `reading`; targets and weights are tables, task by task. Else
+        they are those of all readings, one after another, and `tasks` holds what each task's own `encode` gave, for its
+        `decode`.
         """
+        training = "weight" in batch
         encoded = {
-            name: part.encode(self._batch_of(name, part, batch), tokenizer) for name, part in self._parts.items()
+            name: part.encode(self._batch_of(name, batch, training=training), tokenizer)
+            for name, part in self._parts.items()
         }
-        rows = self._rows(encoded, batch, tokenizer)
-        if "weight" not in batch:
+        kinds = [encoded[names[0]] for names in self._readings.values()]
+        if training:
+            return self._trained(batch, encoded, kinds)
+        if len(kinds) == 1:
+            rows = {key: kinds[0][key] for key in (*INPUTS, "truncated", "example") if key in kinds[0]}
             return {**rows, "tasks": encoded}
-        width = tf.shape(rows["input_ids"])[1]
-        target = {name: _widened(own["target"], width, self.target_padding[name]) for name, own in encoded.items()}
-        weight = {name: own["weight"] * self._options[name].weight for name, own in encoded.items()}
-        return {**rows, "target": target, "weight": weight}
+        width = tf.reduce_max([tf.shape(rows["input_ids"])[1] for rows in kinds])
+        padding = dict.fromkeys(INPUTS, 0) | {"input_ids": tokenizer.special.pad}
+        together = {
+            key: tf.concat([_widened(rows[key], width, value) for rows in kinds], axis=0)
+            for key, value in padding.items()
+        }
+        cut = tf.reduce_any(tf.stack([rows["truncated"] for rows in kinds]), axis=0)
+        return {**together, "truncated": cut, "tasks": encoded}
 
-    def _batch_of(self, name: str, part: Task, batch: Tensors) -> Tensors:
+    def _trained(self, batch: Tensors, encoded: Mapping[str, Tensors], kinds: Sequence[Tensors]) -> Tensors:
+        """Returns rows, targets and weights of a batch whose rows are all of one reading."""
+        weights = {name: own["weight"] * self._options[name].weight for name, own in encoded.items()}
+        if len(kinds) == 1:
+            width = tf.shape(kinds[0]["input_ids"])[1]
+            target = {name: _widened(own["target"], width, self.target_padding[name]) for name, own in encoded.items()}
+            return {**{key: kinds[0][key] for key in INPUTS}, "target": target, "weight": weights}
+        reading = batch["reading"][0]
+        rows = _chosen(reading, [{key: rows[key] for key in INPUTS} for rows in kinds])
+        number = tf.shape(rows["input_ids"])[0]
+        found: dict[str, Tensors] = {}
+        for place, names in enumerate(self._readings.values()):
+            for name in names:
+                own = {"target": encoded[name]["target"], "weight": weights[name]}
+                found[name] = _if_read(reading == place, own, number)
+        sides = {side: {name: own[side] for name, own in found.items()} for side in ("target", "weight")}
+        return {**rows, **sides}
+
+    def _batch_of(self, name: str, batch: Tensors, *, training: bool) -> Tensors:
         """Returns what a task's own `encode` takes."""
-        own = {key: batch[key] for key in (*part.training_inputs, "window") if key in batch}
+        part = self._parts[name]
+        texts = part.training_inputs if training else part.text_inputs
+        own = {key: batch[key] for key in (*texts, "window") if key in batch}
         own |= {key.removeprefix(f"{name}/"): value for key, value in batch.items() if key.startswith(f"{name}/")}
+        if "choices" in own:
+            own["choices"] = own["choices"][:, : part.num_choices]
         if "weight" in batch:
             own["weight"] *= batch["weight"]
         return own
 
-    def _rows(self, encoded: Mapping[str, Tensors], batch: Tensors, tokenizer: Tokenizer) -> Tensors:
-        """Returns the rows of tokens that all tasks share: a text alone where it has no second text, else a pair."""
-        kinds = {self._parts[name].text_inputs: own for name, own in encoded.items()}
-        if len(kinds) == 1:
-            (rows,) = kinds.values()
-            return {key: rows[key] for key in (*INPUTS, "truncated", "example") if key in rows}
-        alone, pairs = (kinds[key] for key in sorted(kinds, key=len))
-        is_pair = tf.strings.length(batch["second_text"]) > 0
-        width = tf.reduce_max([tf.shape(each["input_ids"])[1] for each in (alone, pairs)])
-        padding = dict.fromkeys(INPUTS, 0) | {"input_ids": tokenizer.special.pad}
-        rows = {
-            key: tf.where(is_pair[:, None], *(_widened(each[key], width, value) for each in (pairs, alone)))
-            for key, value in padding.items()
-        }
-        return {**rows, "truncated": tf.where(is_pair, pairs["truncated"], alone["truncated"])}
-
     def loss(self) -> dict[str, Any]:
         """Returns each task's loss; the weights of the rows hold the tasks' weights."""
-        return {name: part.loss() for name, part in self._parts.items()}
+        losses = {name: part.loss() for name, part in self._parts.items()}
+        return losses if len(self._readings) == 1 else {name: WhereAsked(loss) for name, loss in losses.items()}
 
     def decode(self, logits: Mapping[str, tf.Tensor], encoded: Tensors) -> Tensors:
-        """Gives what each task gives, named `task_output`; `truncated` once."""
+        """Gives what each task gives, named `task_output`; `truncated` once.
+
+        Where the caller sent tokens, it is what the tasks give that take one row a text, if there are any.
+        """
         answer = {"truncated": encoded["truncated"]} if "truncated" in encoded else {}
-        for name, part in self._parts.items():
-            own = encoded["tasks"][name] if "tasks" in encoded else encoded
-            found = part.decode(_narrowed(logits[name], own), own)
+        for name, (part, own, mine) in self._asked(logits, encoded).items():
+            found = part.decode(_narrowed(mine, own), own)
             answer |= {f"{name}_{key}": value for key, value in found.items() if key != "truncated"}
         return answer
+
+    def _asked(self, logits: Mapping[str, tf.Tensor], encoded: Tensors) -> dict[str, tuple[Task, Tensors, tf.Tensor]]:
+        """Returns each task with its own rows, and its logits of them."""
+        if "tasks" not in encoded:
+            simple = {name: part for name, part in self._parts.items() if part.rows_per_text == self.rows_per_text}
+            return {name: (part, encoded, logits[name]) for name, part in simple.items()}
+        found, first = {}, 0
+        for names in self._readings.values():
+            after = first + tf.shape(encoded["tasks"][names[0]]["input_ids"])[0]
+            for name in names:
+                found[name] = (self._parts[name], encoded["tasks"][name], logits[name][first:after])
+            first = after
+        return found
 
     def prediction(self, answer: dict[str, Any]) -> Prediction:
         """Returns one row of `decode` as a record: each task's prediction by its name."""
@@ -245,7 +346,12 @@ class Joint(Task):
         for name, part in self._parts.items():
             mine = [index for index, example in enumerate(examples) if name in self._labels(example)]
             rows = [_for_task(examples[index], name) for index in mine]
-            answers = part.answers(rows, [predictions[index].tasks[name] for index in mine])
+            asked = [predictions[index].tasks[name] for index in mine]
+            for view in part.measured_on:
+                if view != "text":
+                    start = self.measured_on.index(f"{name}_{view}") * len(examples)
+                    asked += [predictions[start + index] for index in mine]
+            answers = part.answers(rows, asked) if mine else []
             for index, answer in zip(mine, answers, strict=True):
                 found[index][name] = answer
         return found
@@ -314,7 +420,11 @@ class _Alone(Task):
 
     def __init__(self, name: str, task: Task) -> None:
         self.name, self.task, self.settings = name, task, task.settings
-        self.metrics = task.metrics
+        self.metrics, self.rows_per_text = task.metrics, task.rows_per_text
+
+    @property
+    def num_choices(self) -> int:
+        return self.task.num_choices
 
     @property
     def text_inputs(self) -> tuple[str, ...]:
@@ -335,6 +445,52 @@ class _Alone(Task):
 
     def prediction(self, answer: dict[str, Any]) -> Prediction:
         return self.task.prediction(answer)
+
+
+class WhereAsked(keras.losses.Loss):
+    """The loss of a task whose rows are in some batches alone; elsewhere its targets stand for nothing, and it is 0.
+
+    Args:
+        loss: The task's own loss.
+    """
+
+    def __init__(self, loss: keras.losses.Loss) -> None:
+        super().__init__(name=loss.name)
+        self.loss = loss
+
+    def __call__(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor) -> tf.Tensor:
+        """Returns the mean over the rows."""
+        return tf.cond(
+            tf.reduce_any(sample_weight > 0), lambda: self.loss(y_true, y_pred, sample_weight), lambda: tf.constant(0.0)
+        )
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """Returns `[rows]` losses."""
+        return self.loss.call(y_true, y_pred)
+
+
+def _reading(part: Task) -> Any:
+    """Returns what says how a task makes rows of texts; one that makes several of a text shares them with no other."""
+    told = part.settings
+    if part.training_rows > 1 or part.training_inputs != part.text_inputs:
+        return id(part)
+    return part.text_inputs, told.max_length, told.stride, told.max_windows
+
+
+def _chosen(number: tf.Tensor, tables: Sequence[Tensors]) -> Tensors:
+    """Returns one of several tables of tensors."""
+    found: Tensors = tf.switch_case(number, [lambda table=table: table for table in tables])
+    return found
+
+
+def _if_read(is_read: tf.Tensor, own: Tensors, rows: tf.Tensor) -> Tensors:
+    """Returns a task's targets and weights, or as many rows of nothing."""
+
+    def nothing() -> Tensors:
+        return {key: tf.zeros(tf.concat([[rows], tf.shape(value)[1:]], 0), value.dtype) for key, value in own.items()}
+
+    found: Tensors = tf.cond(is_read, lambda: own, nothing)
+    return found
 
 
 def _for_task(example: Example, name: str) -> Example:

@@ -106,6 +106,11 @@ class Retrieval(VectorTask):
         return ("text", "second_text", "choices") if self.settings.negatives else ("text", "second_text")
 
     @property
+    def num_choices(self) -> int:
+        """The negatives of each text, in training alone."""
+        return self.settings.negatives
+
+    @property
     def training_rows(self) -> int:
         """A text, its second text, and its negatives."""
         return 2 + self.settings.negatives

@@ -11,12 +11,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
 from tfxl.backend import tf, without_autograph
+from tfxl.errors import RecipeError
 from tfxl.example import Example
 from tfxl.settings import tuples
 from tfxl.text.tokenizer import INPUTS
@@ -79,18 +81,24 @@ class Coder(Protocol):
     draws: ClassVar[bool]
 
     @property
-    def training_rows(self) -> int:
-        """Rows of tokens of a text."""
-
-    @property
     def training_inputs(self) -> tuple[str, ...]:
         """The names of the texts among the features."""
 
     def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         """Returns what the graph gets of a batch; every array's first dimension is the batch."""
 
+    @property
+    def readings(self) -> tuple[int, ...]:
+        """The ways in which rows are made of a text, by the rows that each makes of it."""
+
+    def readings_of(self, example: Example) -> tuple[int, ...]:
+        """Returns in which of the readings an example is trained on."""
+
+    def read(self, batch: dict[str, Any], tokenizer: Any, reading: int) -> dict[str, Any]:
+        """Makes rows of texts in one of the readings."""
+
     def encode(self, batch: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
-        """Encodes a batch in the graph."""
+        """Encodes a batch in the graph; if there are several readings, `reading` `[batch]` says which one."""
 
     def inputs(self, encoded: dict[str, Any]) -> dict[str, Any]:
         """Returns what the model reads of it."""
@@ -121,27 +129,42 @@ class Measured(NamedTuple):
         lengths: `[items]` int32, the real tokens of each item; of its longest row, where it has several.
         rows: `[items]` int64, the row of data of each item.
         windows: `[items]` int32, its window; None if texts are not read in windows.
+        readings: `[items]` int32, how it is read: an index into the task's `readings`.
         truncated: `[rows of data]` bool, which ones were cut.
     """
 
     lengths: np.ndarray
     rows: np.ndarray
     windows: np.ndarray | None
+    readings: np.ndarray
     truncated: np.ndarray
 
 
 def measure(rows: Rows, task: Coder, tokenizer: Any) -> Measured:
     """Encodes every row of data once, to know how long it is and how many windows it has."""
-    sizes_of = without_autograph(lambda texts: _sizes(task.encode(texts, tokenizer)))
-    encode = tf.function(sizes_of, reduce_retracing=True)
-    parts, has_windows = [], False
+    encoders = [_measurer(task, tokenizer, reading) for reading in range(len(task.readings))]
+    parts, truncated, has_windows = [], np.zeros(len(rows), bool), False
     for start in range(0, len(rows), MEASURE_ROWS):
-        features = task.features(rows[range(start, min(start + MEASURE_ROWS, len(rows)))])
-        sizes = encode({name: tf.constant(features[name]) for name in task.training_inputs})
-        has_windows = "example" in sizes
-        parts.append(_items({name: value.numpy() for name, value in sizes.items()}, start, task.training_rows))
-    lengths, owners, windows, truncated = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Measured(lengths, owners, windows if has_windows else None, truncated)
+        examples = rows[range(start, min(start + MEASURE_ROWS, len(rows)))]
+        features = task.features(examples)
+        for reading, encode in enumerate(encoders):
+            mine = np.array([place for place, each in enumerate(examples) if reading in task.readings_of(each)], int)
+            if not len(mine):
+                continue
+            sizes = encode({name: tf.constant(features[name][mine]) for name in task.training_inputs})
+            has_windows |= "example" in sizes
+            found = {name: value.numpy() for name, value in sizes.items()}
+            lengths, owners, windows = _items(found, task.readings[reading])
+            parts.append((lengths, mine[owners] + start, windows, np.full(len(lengths), reading, np.int32)))
+            truncated[mine + start] |= found["truncated"]
+    lengths, owners, windows, readings = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Measured(lengths, owners, windows if has_windows else None, readings, truncated)
+
+
+def _measurer(task: Coder, tokenizer: Any, reading: int) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
+    """Returns what gives the sizes of texts that are read in one way."""
+    sizes_of = without_autograph(lambda texts: _sizes(task.read(texts, tokenizer, reading)))
+    return tf.function(sizes_of, reduce_retracing=True)
 
 
 def _sizes(encoded: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -149,8 +172,8 @@ def _sizes(encoded: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return sizes | ({"example": encoded["example"]} if "example" in encoded else {})
 
 
-def _items(sizes: Mapping[str, np.ndarray], start: int, rows_per_text: int) -> tuple[np.ndarray, ...]:
-    """Returns length, row of data and window of each item of some rows of data, and which of these were cut."""
+def _items(sizes: Mapping[str, np.ndarray], rows_per_text: int) -> tuple[np.ndarray, ...]:
+    """Returns length, text and window of each item of some texts."""
     lengths = sizes["lengths"]
     example = sizes.get("example", np.arange(len(lengths)))
     _, first, counts = np.unique(example, return_index=True, return_counts=True)
@@ -159,7 +182,7 @@ def _items(sizes: Mapping[str, np.ndarray], start: int, rows_per_text: int) -> t
     keys, item = np.unique(np.stack([example // rows_per_text, window]), axis=1, return_inverse=True)
     longest = np.zeros(keys.shape[1], np.int32)
     np.maximum.at(longest, item.ravel(), lengths)
-    return longest, keys[0].astype(np.int64) + start, keys[1].astype(np.int32), sizes["truncated"]
+    return longest, keys[0].astype(np.int64), keys[1].astype(np.int32)
 
 
 def draw(groups: np.ndarray, shares: np.ndarray, *, seed: int, epoch: int) -> np.ndarray:
@@ -205,8 +228,10 @@ def _rounds(members: np.ndarray, *, start: int, count: int, seed: tuple[int, int
     return np.concatenate(parts)
 
 
-def cut(order: np.ndarray, lengths: np.ndarray, *, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Cuts an epoch's rows into batches of similar length, in shuffled order.
+def cut(
+    order: np.ndarray, lengths: np.ndarray, *, batch_size: int, seed: int, epoch: int, kinds: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Cuts an epoch's rows into batches of one kind and of similar length, in shuffled order.
 
     Args:
         order: `[rows]` the rows in the order in which they were drawn.
@@ -214,11 +239,15 @@ def cut(order: np.ndarray, lengths: np.ndarray, *, batch_size: int, seed: int, e
         batch_size: Rows a batch; the last batch may have fewer.
         seed: The run's seed.
         epoch: Counted from 0.
+        kinds: The kind of every row there is; all are of one kind if None.
     """
+    parts = [order] if kinds is None else [order[kinds[order] == kind] for kind in np.unique(kinds[order])]
     pool = batch_size * POOL_BATCHES
-    pools = [order[start : start + pool] for start in range(0, len(order), pool)]
-    by_length = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in pools])
-    batches = [by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size)]
+    batches: list[np.ndarray] = []
+    for part in parts:
+        pools = [part[start : start + pool] for start in range(0, len(part), pool)]
+        by_length = np.concatenate([each[np.argsort(lengths[each], kind="stable")] for each in pools])
+        batches += [by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size)]
     return [batches[index] for index in np.random.default_rng((seed, 2, epoch)).permutation(len(batches))]
 
 
@@ -251,29 +280,41 @@ class Batches:
     ) -> None:
         self.rows, self.task, self.tokenizer = rows, task, tokenizer
         self.batch_size, self.seed, self.static = batch_size, seed, static
-        self.step = replicas if task.training_rows > 1 else 1
+        self.step = replicas if max(task.readings) > 1 else 1
+        if static and len(task.readings) > 1:
+            raise RecipeError(
+                f"the task {getattr(task, 'kind', '')} with texts that are read in {len(task.readings)} ways",
+                expected="one way, where programs are compiled for the shapes of a batch",
+                fix="Set training.jit_compile = false, or train tasks together that read the same texts.",
+            )
         self.measured = measure(rows, task, tokenizer)
         counts = self.counts()
         wanted = shares(counts) if shares else counts
         self.shares = np.array([wanted[name] for name in rows.group_names], float)
         self.shares /= self.shares.sum()
+        # Each reading has its share of its group's draws, so that every epoch has as many batches of it.
+        groups = rows.groups[self.measured.rows]
+        cells, self._cells = np.unique(np.stack([groups, self.measured.readings]), axis=1, return_inverse=True)
+        self._cells = self._cells.ravel()
+        sizes = np.bincount(self._cells)
+        self._cell_shares = self.shares[cells[0]] * sizes / np.bincount(groups)[cells[0]]
 
     def counts(self) -> dict[Any, int]:
         """Returns the number of items of each group: its rows, or their windows where texts are read in windows."""
         numbers = np.bincount(self.rows.groups[self.measured.rows], minlength=len(self.rows.group_names))
         return dict(zip(self.rows.group_names, numbers.tolist(), strict=True))
 
-    @property
+    @cached_property
     def steps_per_epoch(self) -> int:
         """The number of batches of an epoch."""
-        return -(-len(self.measured.rows) // self.batch_size)
+        return len(self.plan(0))
 
     def plan(self, epoch: int) -> list[np.ndarray]:
         """Returns the items (rows of data, or windows of them) of each batch of an epoch."""
-        groups = self.rows.groups[self.measured.rows]
-        order = draw(groups, self.shares, seed=self.seed, epoch=epoch)
-        lengths = self.measured.lengths
-        return cut(order, lengths, batch_size=self.batch_size, seed=self.seed, epoch=epoch)
+        order = draw(self._cells, self._cell_shares, seed=self.seed, epoch=epoch)
+        found = self.measured
+        limits = {"batch_size": self.batch_size, "seed": self.seed, "epoch": epoch}
+        return cut(order, found.lengths, **limits, kinds=found.readings)
 
     def dataset(self, epochs: int, *, start_epoch: int = 0, start_step: int = 0) -> tf.data.Dataset:
         """Returns batches of (model inputs, target, weight) for all epochs one after another.
@@ -299,6 +340,8 @@ class Batches:
         features = self.task.features(self.rows[self.measured.rows[indices]])
         if self.measured.windows is not None:
             features["window"] = self.measured.windows[indices]
+        if len(self.task.readings) > 1:
+            features["reading"] = self.measured.readings[indices]
         if self.task.draws:
             drawn = zip(indices.tolist(), [0] * len(indices) if times is None else times.tolist(), strict=True)
             features["draw"] = np.array([self._draw(index, epoch, time) for index, time in drawn], np.int64)
@@ -343,7 +386,7 @@ class Batches:
         for name, value in (paddings if isinstance(paddings, dict) else {"": paddings}).items():
             if value is not None:
                 tensors[f"target/{name}"], values[f"target/{name}"] = targets[name], value
-        tensors = _pad(tensors, self.static.lengths, values, self._full(self.batch_size) * self.task.training_rows)
+        tensors = _pad(tensors, self.static.lengths, values, self._full(self.batch_size) * max(self.task.readings))
         padded = {name: tensors.get(f"target/{name}", target) for name, target in targets.items()}
         inputs |= {name: tensors[name] for name in INPUTS}
         target = padded if isinstance(encoded["target"], dict) else padded[""]
