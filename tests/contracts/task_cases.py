@@ -112,6 +112,7 @@ ROWS = {
 MANY = [replace(each, label={name: each.label}) for name, rows in ROWS.items() for each in rows]
 """Rows of tasks that read texts in different ways."""
 FEW = {name: EVERY[name] for name in ("mood", "answer", "choose", "find")}
+MIXED = Case("joint", {"tasks": FEW, "max_length": 24}, [each for each in MANY if set(each.label) <= set(FEW)])
 
 CASES = [
     Case("classification", TWO, LABELLED),
@@ -134,7 +135,7 @@ CASES = [
         TAGGED,
     ),
     Case("joint", {"tasks": {"mood": MOOD, "slots": {**SLOTS, "head": "crf"}}, "max_length": 24}, BOTH),
-    Case("joint", {"tasks": FEW, "max_length": 24}, [each for each in MANY if set(each.label) <= set(FEW)]),
+    MIXED,
     Case("question_answering", {"max_length": 24, "stride": 4}, ASKED),
     Case("fill_mask", {"max_length": 24}, REPEATED),
     Case(

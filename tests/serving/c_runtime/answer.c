@@ -1,11 +1,12 @@
 /* Answers texts with a SavedModel in TensorFlow's C runtime, which TensorFlow Serving embeds. No Python.
  *
- * answer MODEL [REQUEST [LIBRARY ...]]
- *   MODEL    the folder of a version
- *   REQUEST  a file with one of these a line, tensors named as the signature names them (operation:number):
- *              input TENSOR COLUMNS FILE   the lines of a file as strings, [lines], or [lines / COLUMNS, COLUMNS]
- *              output TENSOR
- *   LIBRARY  shared libraries with the operations of tensorflow_text
+ * answer MODEL [REQUESTS [LIBRARY ...]]
+ *   MODEL     the folder of a version
+ *   REQUESTS  a file with one of these a line, tensors named as the signatures name them (operation:number):
+ *               input TENSOR COLUMNS FILE   the lines of a file as strings, [lines], or [lines / COLUMNS, COLUMNS]
+ *               output TENSOR
+ *               run                         the end of a request: what stands above, since the request before
+ *   LIBRARY   shared libraries with the operations of tensorflow_text
  * Prints each output: a line with its kind, its number of dimensions and its dimensions, then a line a value (strings as
  * hexadecimal bytes). With MODEL alone it loads the model and stops.
  */
@@ -100,10 +101,34 @@ static void print_tensor(const TF_Tensor *tensor) {
   }
 }
 
+/* Answers the requests of a file one after another. */
+static void answer(TF_Session *session, TF_Graph *graph, const char *requests) {
+  TF_Output inputs[MAX_TENSORS], outputs[MAX_TENSORS];
+  TF_Tensor *texts[MAX_TENSORS], *answers[MAX_TENSORS];
+  int num_inputs = 0, num_outputs = 0, columns;
+  char line[4096], tensor[256], path[2048];
+  FILE *file = open_file(requests);
+  while (fgets(line, sizeof line, file) && num_inputs < MAX_TENSORS && num_outputs < MAX_TENSORS) {
+    if (sscanf(line, "input %255s %d %2047s", tensor, &columns, path) == 3) {
+      inputs[num_inputs] = find(graph, tensor);
+      texts[num_inputs++] = read_texts(path, columns);
+    } else if (sscanf(line, "output %255s", tensor) == 1) {
+      outputs[num_outputs++] = find(graph, tensor);
+    } else if (strcmp(line, "run\n") == 0) {
+      memset(answers, 0, sizeof answers);
+      TF_SessionRun(session, NULL, inputs, texts, num_inputs, outputs, answers, num_outputs, NULL, 0, NULL, status);
+      check("run");
+      for (int place = 0; place < num_outputs; place++) print_tensor(answers[place]);
+      num_inputs = num_outputs = 0;
+    }
+  }
+  fclose(file);
+}
+
 int main(int count, char **arguments) {
   const char *tags[] = {"serve"};
   if (count < 2) {
-    fprintf(stderr, "answer MODEL [REQUEST [LIBRARY ...]]\n");
+    fprintf(stderr, "answer MODEL [REQUESTS [LIBRARY ...]]\n");
     return 2;
   }
   status = TF_NewStatus();
@@ -115,23 +140,6 @@ int main(int count, char **arguments) {
   TF_SessionOptions *options = TF_NewSessionOptions();
   TF_Session *session = TF_LoadSessionFromSavedModel(options, NULL, arguments[1], tags, 1, graph, NULL, status);
   check("load");
-  if (count == 2) return 0;
-  TF_Output inputs[MAX_TENSORS], outputs[MAX_TENSORS];
-  TF_Tensor *texts[MAX_TENSORS], *answers[MAX_TENSORS] = {NULL};
-  int num_inputs = 0, num_outputs = 0, columns;
-  char line[4096], tensor[256], path[2048];
-  FILE *request = open_file(arguments[2]);
-  while (fgets(line, sizeof line, request) && num_inputs < MAX_TENSORS && num_outputs < MAX_TENSORS) {
-    if (sscanf(line, "input %255s %d %2047s", tensor, &columns, path) == 3) {
-      inputs[num_inputs] = find(graph, tensor);
-      texts[num_inputs++] = read_texts(path, columns);
-    } else if (sscanf(line, "output %255s", tensor) == 1) {
-      outputs[num_outputs++] = find(graph, tensor);
-    }
-  }
-  fclose(request);
-  TF_SessionRun(session, NULL, inputs, texts, num_inputs, outputs, answers, num_outputs, NULL, 0, NULL, status);
-  check("run");
-  for (int place = 0; place < num_outputs; place++) print_tensor(answers[place]);
+  if (count > 2) answer(session, graph, arguments[2]);
   return 0;
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from tests.contracts.task_cases import USUAL, Case
+from tests.contracts.task_cases import MIXED, USUAL, Case
 from tests.formats.test_huggingface import CASES
 from tests.pretrained.published import publish, torch_model
 from tfxl import adopting, registry
@@ -81,46 +82,57 @@ def signatures(folder: Path) -> dict[str, Signature]:
     }
 
 
+Texts = dict[str, list]
+"""A request: columns of texts by the signature's inputs; choices are lists of texts."""
+
+
 def ask(
-    program: Path, folder: Path, texts: dict[str, list], libraries: list[Path], *, signature: str = "serving_default"
+    program: Path, folder: Path, requests: dict[str, Texts], libraries: list[Path]
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the program on texts by the signature's inputs; choices are lists of texts."""
-    found, place = signatures(folder)[signature], folder.parent / "request"
-    lines = []
-    for name, column in texts.items():
-        width = len(column[0]) if column and isinstance(column[0], list | tuple) else 0
-        flat = [text for row in column for text in row] if width else column
-        path = folder.parent / f"request.{name}"
-        path.write_text("".join(f"{text}\n" for text in flat), encoding="utf-8")
-        lines.append(f"input {found.inputs[name]} {width} {path}")
-    lines += [f"output {tensor}" for tensor in found.outputs.values()]
+    """Runs the program on a request for each of some signatures, all in one process."""
+    known, place, lines = signatures(folder), folder.parent / "requests", []
+    for signature, texts in requests.items():
+        found = known[signature]
+        for name, column in texts.items():
+            width = len(column[0]) if column and isinstance(column[0], list | tuple) else 0
+            flat = [text for row in column for text in row] if width else column
+            path = folder.parent / f"request.{signature}.{name}"
+            path.write_text("".join(f"{text}\n" for text in flat), encoding="utf-8")
+            lines.append(f"input {found.inputs[name]} {width} {path}")
+        lines += [*(f"output {tensor}" for tensor in found.outputs.values()), "run"]
     place.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return subprocess.run([program, folder, place, *libraries], capture_output=True, text=True)
 
 
-def outputs(folder: Path, printed: str, *, signature: str = "serving_default") -> dict[str, np.ndarray]:
-    """Returns what the program printed, by the signature's outputs."""
-    lines, answers = iter(printed.splitlines()), {}
+def outputs(folder: Path, printed: str, requests: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
+    """Returns what the program printed, by signature and output."""
+    lines, known = iter(printed.splitlines()), signatures(folder)
     read = {"string": bytes.fromhex, "float": float, "int": int, "bool": lambda text: bool(int(text))}
-    for name in signatures(folder)[signature].outputs:
-        kind, _, *shape = next(lines).split()
-        values = [read[kind](next(lines)) for _ in range(int(np.prod([int(size) for size in shape])))]
-        answers[name] = np.array(values, object if kind == "string" else None).reshape([int(size) for size in shape])
+    answers: dict[str, dict[str, np.ndarray]] = {}
+    for signature in requests:
+        answers[signature] = {}
+        for name in known[signature].outputs:
+            kind, _, *shape = next(lines).split()
+            sizes = [int(size) for size in shape]
+            values = [read[kind](next(lines)) for _ in range(int(np.prod(sizes)))]
+            answers[signature][name] = np.array(values, object if kind == "string" else None).reshape(sizes)
     return answers
 
 
-def compare(folder: Path, program: Path, texts: dict[str, list], libraries: list[Path], signature: str) -> None:
-    """Holds every output of a signature against what Python gives."""
-    done = ask(program, folder, texts, libraries, signature=signature)
+def compare(folder: Path, program: Path, requests: dict[str, Texts], libraries: list[Path]) -> None:
+    """Holds every output of some signatures against what Python gives."""
+    done = ask(program, folder, requests, libraries)
     assert done.returncode == 0, done.stderr
-    found = outputs(folder, done.stdout, signature=signature)
-    expected = load(folder).signatures[signature](**{name: tf.constant(column) for name, column in texts.items()})
-    assert set(found) == set(expected)
-    for name, value in expected.items():
-        if value.dtype.is_floating:
-            np.testing.assert_allclose(found[name], value.numpy(), atol=1e-6, err_msg=name)
-        else:
-            np.testing.assert_array_equal(found[name], value.numpy(), err_msg=name)
+    found, model = outputs(folder, done.stdout, requests), load(folder)
+    for signature, texts in requests.items():
+        expected = model.signatures[signature](**{name: tf.constant(column) for name, column in texts.items()})
+        assert set(found[signature]) == set(expected)
+        for name, value in expected.items():
+            answer, message = found[signature][name], f"{signature}, {name}"
+            if value.dtype.is_floating:
+                np.testing.assert_allclose(answer, value.numpy(), atol=1e-6, err_msg=message)
+            else:
+                np.testing.assert_array_equal(answer, value.numpy(), err_msg=message)
 
 
 def save(folder: Path, *, vocabulary: str, **settings: bool) -> Path:
@@ -138,10 +150,10 @@ def test_the_c_runtime_answers_as_python(
 ) -> None:
     folder = save(tmp_path / "name", vocabulary=vocabulary)
     texts = [*multilingual_texts, "long " * 200, "שלום עולם", "👩‍👩‍👧🇩🇪", "\u202eعربي\u202c 12"]
-    compare(folder, program, {"text": texts}, text_ops, "serving_default")
+    compare(folder, program, {"serving_default": {"text": texts}}, text_ops)
 
 
-@pytest.mark.parametrize("case", USUAL, ids=str)
+@pytest.mark.parametrize("case", [*USUAL, pytest.param(MIXED, marks=pytest.mark.slow)], ids=str)
 def test_every_task_answers_in_the_c_runtime_as_in_python(
     program: Path, text_ops: list[Path], tmp_path: Path, case: Case
 ) -> None:
@@ -152,8 +164,9 @@ def test_every_task_answers_in_the_c_runtime_as_in_python(
     answerer = Answerer(task.model(encoder.build(), head), task, encoder.tokenizer())
     contents = Contents(encoder.spec(), head.spec(), encoder.files())
     folder = export(answerer, tmp_path / "name", contents=contents, settings=Settings(warmup_batch_sizes=(1,)))
-    for name, part in {"serving_default": task, **task.tasks}.items():
-        compare(folder, program, texts_of(case.examples, part), text_ops, name)
+    examples = [task.asked(example) for example in case.examples]
+    parts = {"serving_default": task, **task.tasks}
+    compare(folder, program, {name: texts_of(examples, part) for name, part in parts.items()}, text_ops)
 
 
 @pytest.mark.slow
@@ -170,18 +183,20 @@ def test_what_is_adopted_answers_in_the_c_runtime_as_in_python(
     model = adopting.adopt(str(path), saved, "export.warmup=false")
     certificate = json.loads((model.folder / "assets.extra" / certificates.FILE).read_text(encoding="utf-8"))
     assert certificate["logits"] < 1e-5 and certificate["architecture"].endswith(kind)
+    requests = {}
     for name, part in {"serving_default": model.task, **model.task.tasks}.items():
         columns = {key: column[:12] for key, column in probe_texts(part).items()}
         if kind == MASKED:
             columns = {key: [f"{text} <mask>" for text in column] for key, column in columns.items()}
-        compare(model.folder, program, columns, text_ops, name)
+        requests[name] = columns
+    compare(model.folder, program, requests, text_ops)
 
 
 def test_the_checks_in_the_graph_reach_a_c_client(
     program: Path, text_ops: list[Path], tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(tiny_model_folder, tmp_path / "1")
-    done = ask(program, folder, {"text": []}, text_ops)
+    done = ask(program, folder, {"serving_default": {"text": []}}, text_ops)
     assert done.returncode == 1
     assert "the batch is empty: send at least one text" in done.stderr
 

@@ -14,14 +14,8 @@ from tfxl.serving.export import Contents, Settings, export
 __all__ = ["program", "text_ops"]  # fixtures
 
 
-@pytest.mark.parametrize("signature, name", [("serving_default", "text"), ("second_text", "second_text")])
 def test_an_index_answers_in_the_c_runtime(
-    program: Path,
-    text_ops: list[Path],
-    multilingual_texts: list[str],
-    tmp_path: Path,
-    signature: str,
-    name: str,
+    program: Path, text_ops: list[Path], multilingual_texts: list[str], tmp_path: Path
 ) -> None:
     encoder, head = registry.build("encoders", "tiny"), registry.build("heads", "embedding")
     task = registry.build("tasks", "retrieval", max_length=32, second_prefix="passage: ", matches=4)
@@ -33,4 +27,5 @@ def test_an_index_answers_in_the_c_runtime(
     answerer = Answerer(model, indexed, tokenizer)
     folder = export(answerer, tmp_path / "name", contents=contents, settings=Settings(warmup=False))
     asked = [*multilingual_texts, "long " * 200, "👩‍👩‍👧🇩🇪"]
-    compare(folder, program, {name: asked}, text_ops, signature)
+    requests = {"serving_default": {"text": asked}, "second_text": {"second_text": asked}}
+    compare(folder, program, requests, text_ops)
