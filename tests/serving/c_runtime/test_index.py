@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.serving.c_runtime.test_c_runtime import compare, program, text_ops
 from tfxl import registry
 from tfxl.serving.answer import Answerer
