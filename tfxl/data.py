@@ -218,7 +218,8 @@ def training_batches(
     )
     _show_plan(batches, parts, epochs=run.training.epochs, progress=progress)
     if cut := int(batches.measured.truncated.sum()):
-        progress.say(f"{cut} of {len(rows)} training texts are longer than {longest} tokens: cut")
+        limit = f"{longest} tokens" if len(parts.task.readings) == 1 else "their task reads"
+        progress.say(f"{cut} of {len(rows)} training texts are longer than {limit}: cut")
     return batches
 
 

@@ -25,6 +25,13 @@ def test_labels_are_by_task(folder):
     assert {row.language for row in rows} == {"de"}
 
 
+def test_pairs_without_a_label_are_still_for_their_task(folder):
+    (folder / "find.de").write_text('{"text": "wo?", "second_text": "da"}\n', encoding="utf-8")
+    reader = ByTask(tasks={"find": {"kind": "jsonl", "second_text": "second_text", "label": ""}})
+    (row,) = reader.read(f"{folder}/{{task}}.de")
+    assert row.label == {"find": None} and row.task == "find"
+
+
 def test_skipped_rows_are_reported(folder):
     with (folder / "mood.de").open("a", encoding="utf-8") as file:
         file.write("{broken\n")

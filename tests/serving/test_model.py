@@ -123,6 +123,29 @@ def test_a_model_of_tokens_answers_the_first_window_of_each_text(tmp_path: Path,
         assert list(one.scores.values()) == pytest.approx(answerer.text(text=[text])["scores"][0].numpy(), abs=1e-6)
 
 
+def test_one_task_of_several_is_asked_alone(tmp_path: Path) -> None:
+    alone = {"kind": "classification", "labels": ["negative", "positive"]}
+    tasks = {"mood": alone, "fits": {**alone, "second_text": True}, "find": {"kind": "retrieval"}}
+    encoder, task = registry.build("encoders", "tiny"), registry.build("tasks", "joint", tasks=tasks, max_length=24)
+    answerer = Answerer(task.model(encoder.build()), task, encoder.tokenizer())
+    contents = Contents(encoder.spec(), {}, encoder.files())
+    found = load(export(answerer, tmp_path / "several", contents=contents, settings=Settings(warmup=False)))
+    texts = ["这家酒店很吵", "الغرفة نظيفة"]
+    (together, *_), (mood, *_) = found.predict(texts, texts[::-1]), found.predict(texts, task="mood")
+    assert together.tasks["mood"].scores == pytest.approx(mood.scores, abs=1e-5)
+    with pytest.raises(ModelError, match="text and second_text"):
+        found.predict(texts, task="fits")
+    for wrong in ("moo", "find_second_text", "serving_default"):
+        with pytest.raises(ModelError) as error:
+            found.predict(texts, task=wrong)
+        assert error.value.expected == "one of mood, fits, find"
+
+
+def test_a_model_of_one_task_has_no_others(loaded: Model) -> None:
+    with pytest.raises(ModelError, match="task 'mood'"):
+        loaded.predict(["gut"], task="mood")
+
+
 def test_the_latest_version_is_found_by_number(tmp_path: Path) -> None:
     for name in ("2", "10", "training", ".unfinished-x"):
         (tmp_path / name).mkdir()

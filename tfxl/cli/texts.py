@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TextIO
+from typing import Any, BinaryIO, NamedTuple, Protocol, TextIO
 
 from rich.cells import cell_len
 
@@ -48,6 +48,12 @@ class Predictor(Protocol):
     @property
     def predict(self) -> Callable[..., list[Prediction]]:
         """Returns one prediction a text, of `texts` and, where rows have them, `second_texts` and `choices`."""
+
+
+class Asked(NamedTuple):
+    """A model that is asked in one way."""
+
+    predict: Callable[..., list[Prediction]]
 
 
 def layout(inputs: Sequence[str], num_choices: int) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from contextlib import ExitStack
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -140,6 +141,7 @@ def predict(
         list[str] | None,
         typer.Option(help="A column of the file: text=NAME, second_text=NAME, choices=NAME,NAME or id=NAME."),
     ] = None,
+    task: Annotated[str, typer.Option(help="One task of a model of several; all of them if left out.")] = "",
     labels: Annotated[
         str | None, typer.Option(help='Sort texts by these labels, as in "a,b,c", with a model of inference.')
     ] = None,
@@ -169,8 +171,9 @@ def predict(
         from tfxl.serving.zero_shot import ZeroShot
 
         loaded = load(model)
-        layout = reading.layout(loaded.task.text_inputs, loaded.task.num_choices)
-        predictor: reading.Predictor = loaded
+        asked = loaded.asked(task)
+        layout = reading.layout(asked.text_inputs, asked.num_choices)
+        predictor: reading.Predictor = reading.Asked(partial(loaded.predict, task=task))
         if labels is not None:
             predictor, layout = ZeroShot(loaded, reading.listed(labels), template=template, several=several), ("text",)
         rows = reading.chunks(texts or [], file, columns=columns, layout=layout, stdin=sys.stdin.buffer)

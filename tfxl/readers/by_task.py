@@ -74,8 +74,7 @@ class ByTask(Reader):
         for task, reader in self.readers.items():
             seen = len(reader.skipped)
             for example in reader.read(self._path(path, task), language=language):
-                label = None if example.label is None else {task: example.label}
-                yield replace(example, label=label)
+                yield replace(example, label={task: example.label})  # None where pairs need no label
             self.skipped += [BadRow(*row) for row in reader.skipped[seen:]]
 
     @staticmethod

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tfxl import registry
 from tfxl.backend import keras, tf
 from tfxl.encoders import INPUTS
-from tfxl.errors import ModelError
+from tfxl.errors import ModelError, did_you_mean
 from tfxl.example import Prediction
 from tfxl.pretrained.families import is_of_encoder
 from tfxl.progress import SILENT, Progress
@@ -72,6 +72,7 @@ class Model:
         second_texts: Sequence[str] | None = None,
         *,
         choices: Sequence[Sequence[str]] | None = None,
+        task: str = "",
         batch_size: int = 32,
         progress: Progress = SILENT,
     ) -> list[Prediction]:
@@ -81,24 +82,50 @@ class Model:
             texts: The texts; for questions about contexts, the questions.
             second_texts: The second texts, for a task about pairs; the contexts of questions.
             choices: The choices of each text, for a task that chooses.
+            task: The name of one task of a joint model; all of them if empty.
             batch_size: Texts a call.
             progress: Is told of every batch.
 
         Raises:
-            ModelError: The task reads pairs and got texts, or the other way round, or the texts are not strings.
+            ModelError: The task reads pairs and got texts, or the other way round, the texts are not strings, or there
+                is no such task.
 
         Example:
             >>> load("saved_models/sentiment").predict(["这家酒店很吵"])[0].label
         """
+        asked = self.asked(task)
         columns = {"text": texts, "second_text": second_texts, "choices": choices}
         given = {name: column for name, column in columns.items() if column is not None}
-        if set(given) != set(self.task.text_inputs):
+        if set(given) != set(asked.text_inputs):
             raise ModelError(
                 f"{' and '.join(given)} for {self.name}",
-                expected=" and ".join(self.task.text_inputs),
+                expected=" and ".join(asked.text_inputs),
                 fix="Give second_texts and choices if and only if the model was trained with them.",
             )
-        return answer.predict(self.text, self.task, given, batch_size=batch_size, progress=progress)
+        return answer.predict(self.function(task or "text"), asked, given, batch_size=batch_size, progress=progress)
+
+    def asked(self, task: str = "") -> Task:
+        """Returns the task that answers: the model's own, or, by its name, one of those that it is made of.
+
+        Raises:
+            ModelError: It is not made of a task of this name, or answers tokens, which are read for all tasks at once.
+        """
+        if not task:
+            return self.task
+        alone = {} if self._reads_tokens else dict(self.task.tasks)
+        # What answers no `text`, such as the second texts of retrieval, is not a task of its own.
+        names = [name for name, part in alone.items() if part.text_inputs[0] == "text"]
+        if task not in names:
+            raise ModelError(
+                f"the task {task!r} of {self.name}",
+                expected=f"one of {', '.join(names)}" if names else "no name: the model answers as one",
+                fix=f"{did_you_mean(task, names)}Leave it out, or name one of the tasks.",
+            )
+        return alone[task]
+
+    @property
+    def _reads_tokens(self) -> bool:
+        return "input_ids" in self.manifest.signatures["serving_default"]["inputs"]
 
     def zero_shot(
         self,
@@ -184,7 +211,7 @@ class Model:
 
     def function(self, name: str) -> answer.Function:
         """Returns a function of raw texts: `text`, or what `Task.tasks` names so."""
-        if "input_ids" in self.manifest.signatures["serving_default"]["inputs"]:
+        if self._reads_tokens:
             return self._through_tokens(self.task.tasks.get(name, self.task))
         return self.signatures["serving_default" if name == "text" else name]
 
