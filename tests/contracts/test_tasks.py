@@ -12,6 +12,7 @@ from tfxl.backend import keras, tf
 from tfxl.data import texts_of
 from tfxl.encoders import INPUTS
 from tfxl.encoders.tiny import Tiny
+from tfxl.errors import DataError
 from tfxl.evaluation.evaluate import Settings, evaluate
 from tfxl.scoring import answered
 from tfxl.serving.answer import Answerer, encode, predict
@@ -65,9 +66,10 @@ def test_encode_matches_the_inputs_of_the_model(trained):
 def test_the_loss_is_one_number_a_row(trained):
     inputs, *sides = next(iter(trained.batches.dataset(1)))
     parts = (tf.nest.flatten(each) for each in (trained.task.loss(), *sides, trained.model(inputs)))
-    for loss, expected, weight, logits in zip(*parts, strict=True):
-        if np.any(weight):  # not where the batch is of other tasks
-            assert loss.call(expected, logits).shape == (inputs["input_ids"].shape[0],)
+    asked = [part for part in zip(*parts, strict=True) if np.any(part[2])]  # a batch may be of some tasks alone
+    assert asked
+    for loss, expected, _, logits in asked:
+        assert loss.call(expected, logits).shape == (inputs["input_ids"].shape[0],)
 
 
 def test_the_loss_falls(trained):
@@ -96,6 +98,19 @@ def test_a_text_that_is_too_long_is_flagged(trained):
     long, short = predict(answerer.text, trained.task, texts)
     assert long.truncated
     assert not short.truncated
+
+
+def test_a_row_that_cannot_be_trained_on_is_refused_before_training(trained):
+    """A row without a label is refused in words, unless the task learns from texts or pairs alone."""
+    task, example = trained.task, trained.examples[0]
+    labels = [{name: None} for name in example.label] if task.kind == "joint" else []
+    for label in (None, *labels):
+        row = replace(example, label=label)
+        if task.kind in ("fill_mask", "retrieval"):
+            task.observe(row)
+        else:
+            with pytest.raises(DataError):
+                task.observe(row)
 
 
 def test_what_decode_gives_has_the_batch_first(trained):

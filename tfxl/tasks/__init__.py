@@ -12,6 +12,7 @@ from pydantic import Field
 from tfxl import registry
 from tfxl.backend import keras, tf, without_autograph
 from tfxl.encoders import INPUTS
+from tfxl.errors import DataError
 from tfxl.example import Example, Prediction
 from tfxl.heads import Head
 from tfxl.registry import Part, Spec
@@ -156,6 +157,12 @@ class Task(Part):
         Raises:
             DataError: The example cannot be used for this task.
         """
+        if "weight" not in self.features([example]):
+            raise DataError(
+                f"{example.place}: no label",
+                expected="a label for each row that is trained on",
+                fix="Label the row, or leave it out.",
+            )
 
     @property
     def num_choices(self) -> int:
