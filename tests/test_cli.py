@@ -459,20 +459,20 @@ class TestTexts:
     @given(st.lists(st.booleans(), max_size=20))
     def test_each_text_gets_its_own_answer(self, good: list[bool]) -> None:
         rows = [texts.Row(f"{'good' if fine else 'bad'} {number}") for number, fine in enumerate(good)]
-        found = texts.answers(Fussy(ModelError("no", expected="yes", fix="Say yes.")), rows)
+        found = texts.answers(Fussy(ModelError("no", expected="yes", fix="Say yes.")).predict, rows)
         for row, fine, answer in zip(rows, good, found, strict=True):
             assert answer == (Prediction(f"{row.text}|{row.text}") if fine else "no")
 
     def test_what_fails_for_every_text_is_no_matter_of_texts(self) -> None:
         rows = [texts.Row("bad 1"), texts.Row("bad 2")]
         with pytest.raises(ZeroDivisionError):
-            texts.answers(Fussy(ZeroDivisionError("a bug")), rows)
-        assert texts.answers(Fussy(ZeroDivisionError("x\ny")), rows[:1]) == ["ZeroDivisionError: x"]
+            texts.answers(Fussy(ZeroDivisionError("a bug")).predict, rows)
+        assert texts.answers(Fussy(ZeroDivisionError("x\ny")).predict, rows[:1]) == ["ZeroDivisionError: x"]
 
     def test_pairs(self) -> None:
         rows = list(texts.from_arguments(["a", "b", "c", "d"], PAIR))
         assert [(row.text, row.second_text) for row in rows] == [("a", "b"), ("c", "d")]
-        assert [answer.label for answer in texts.answers(Fussy(ValueError()), rows)] == ["a|b", "c|d"]
+        assert [answer.label for answer in texts.answers(Fussy(ValueError()).predict, rows)] == ["a|b", "c|d"]
         with pytest.raises(TfxlError, match="3 texts"):
             list(texts.from_arguments(["a", "b", "c"], PAIR))
         lines = list(texts.from_lines(io.BytesIO(b"a\tb\nno pair\n"), PAIR))

@@ -205,7 +205,7 @@ def training_batches(
         scratch / "rows.jsonl",
         group=parts.sampler.group,
     )
-    longest = parts.task.settings.max_length
+    longest = parts.task.longest
     batches = Batches(
         rows,
         parts.task,
@@ -249,5 +249,5 @@ def _observed(examples: Iterator[Example], parts: Parts) -> Iterator[Example]:
 
 def texts_of(examples: Sequence[Example], task: Task) -> dict[str, list[Any]]:
     """Returns the texts of examples by the names that a task reads."""
-    asked = [task.asked(example) for example in examples]
-    return {name: [getattr(each, name) or "" for each in asked] for name in task.text_inputs}
+    whole = [task.completed(example) for example in examples]
+    return {name: [getattr(each, name) or "" for each in whole] for name in task.text_inputs}

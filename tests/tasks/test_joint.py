@@ -126,9 +126,39 @@ def test_what_is_saved_of_the_task_builds_it_again():
     assert again._parts["answer"].settings.stride == 4
 
 
-def test_programs_of_fixed_shapes_want_one_reading(batches, encoder):
-    with pytest.raises(RecipeError, match="read in 6 ways"):
+def test_programs_of_fixed_shapes_want_as_many_rows_of_every_text(batches, encoder):
+    with pytest.raises(RecipeError, match="make 1, 2, 3 rows"):
         Batches(batches.rows, batches.task, encoder.tokenizer(), batch_size=4, seed=0, static=StaticShapes.up_to(24))
+
+
+def test_texts_and_pairs_train_in_fixed_shapes(encoder, tmp_path):
+    """Each task's loss is that of batches whose shapes are not fixed, with XLA as without."""
+    task = Joint(tasks={**MIXED, "slots": SLOTS}, max_length=24)
+    examples = [each for each in MANY if set(each.label) <= {*MIXED, "slots"}]
+    for example in examples:
+        task.observe(example)
+    rows = Rows.write(examples, tmp_path / "rows", group=lambda example: example.task)
+    told = {"batch_size": 4, "seed": 0}
+    free = Batches(rows, task, encoder.tokenizer(), **told)
+    fixed = Batches(rows, task, encoder.tokenizer(), **told, static=StaticShapes.up_to(24))
+    model, losses = task.model(encoder.build()), task.loss()
+
+    def losses_of(inputs, target, weight):
+        logits = model(inputs)
+        return {name: loss(target[name], logits[name], weight[name]) for name, loss in losses.items()}
+
+    compiled = tf.function(losses_of, jit_compile=True)
+    for plain, padded in zip(free.dataset(1), fixed.dataset(1), strict=True):
+        assert padded[0]["input_ids"].shape[0] == 4
+        found = compiled(*padded)
+        for name, value in losses_of(*plain).items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_the_longest_row_of_all_tasks_has_to_fit(encoder):
+    task = Joint(tasks={"mood": MOOD, "long": {**MOOD, "max_length": 4096}}, max_length=24)
+    with pytest.raises(RecipeError, match="max_length = 4096"):
+        Answerer(task.model(encoder.build()), task, encoder.tokenizer())
 
 
 def test_each_task_answers_alone_as_it_does_together(encoder):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from rich.cells import cell_len
 
@@ -42,18 +42,8 @@ class Row:
     choices: tuple[str, ...] = ()
 
 
-class Predictor(Protocol):
-    """What is needed of a model."""
-
-    @property
-    def predict(self) -> Callable[..., list[Prediction]]:
-        """Returns one prediction a text, of `texts` and, where rows have them, `second_texts` and `choices`."""
-
-
-class Asked(NamedTuple):
-    """A model that is asked in one way."""
-
-    predict: Callable[..., list[Prediction]]
+Predict = Callable[..., list[Prediction]]
+"""Gives one prediction a text, of `texts` and, where rows have them, `second_texts` and `choices`."""
 
 
 def layout(inputs: Sequence[str], num_choices: int) -> tuple[str, ...]:
@@ -212,14 +202,14 @@ def chunks(
         yield from in_chunks(from_file(file, columns, layout))
 
 
-def answers(model: Predictor, rows: Sequence[Row]) -> list[Prediction | str]:
+def answers(predict: Predict, rows: Sequence[Row]) -> list[Prediction | str]:
     """Returns a prediction for each row, or the reason why there is none; one bad text never loses the others.
 
     Raises:
         Exception: What the model raised, if it is no complaint about a text: several texts were given and all failed.
     """
     good = [row for row in rows if not row.error]
-    found = _each(model, good)
+    found = _each(predict, good)
     failed = [answer for answer in found if isinstance(answer, Exception)]
     if len(failed) == len(good) > 1 and not isinstance(failed[0], TfxlError):
         raise failed[0]
@@ -228,17 +218,17 @@ def answers(model: Predictor, rows: Sequence[Row]) -> list[Prediction | str]:
     return [_reason(answer) if isinstance(answer, Exception) else answer for answer in every]
 
 
-def _each(model: Predictor, rows: Sequence[Row]) -> Sequence[Prediction | Exception]:
+def _each(predict: Predict, rows: Sequence[Row]) -> Sequence[Prediction | Exception]:
     if not rows:
         return []
     try:
-        return model.predict(**_columns(rows))
+        return predict(**_columns(rows))
     except Exception as error:
         if len(rows) == 1:
             return [error]
     # Halving finds the one text that cannot be answered in few calls.
     middle = len(rows) // 2
-    return [*_each(model, rows[:middle]), *_each(model, rows[middle:])]
+    return [*_each(predict, rows[:middle]), *_each(predict, rows[middle:])]
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, Any]:
@@ -295,7 +285,7 @@ def _found(answer: Prediction) -> str:
 
 
 def write_answers(
-    model: Predictor,
+    predict: Predict,
     parts: Iterable[Sequence[Row]],
     stream: TextIO,
     *,
@@ -304,14 +294,14 @@ def write_answers(
     """Writes the answers part by part, each as soon as it is there; returns how many texts failed, and of how many.
 
     Args:
-        model: What answers.
+        predict: What answers.
         parts: The rows, in their order.
         stream: Where the answers go.
         style: Gives the line of an answer.
     """
     failed = total = 0
     for rows in parts:
-        found = answers(model, rows)
+        found = answers(predict, rows)
         total += len(found)
         failed += sum(isinstance(answer, str) for answer in found)
         stream.writelines(f"{style(row, answer)}\n" for row, answer in zip(rows, found, strict=True))

@@ -171,13 +171,14 @@ def predict(
         from tfxl.serving.zero_shot import ZeroShot
 
         loaded = load(model)
-        asked = loaded.asked(task)
+        asked = loaded.find_task(task)
         layout = reading.layout(asked.text_inputs, asked.num_choices)
-        predictor: reading.Predictor = reading.Asked(partial(loaded.predict, task=task))
+        answer: reading.Predict = partial(loaded.predict, task=task)
         if labels is not None:
-            predictor, layout = ZeroShot(loaded, reading.listed(labels), template=template, several=several), ("text",)
+            zero_shot = ZeroShot(loaded, reading.listed(labels), template=template, several=several)
+            answer, layout = zero_shot.predict, ("text",)
         rows = reading.chunks(texts or [], file, columns=columns, layout=layout, stdin=sys.stdin.buffer)
-        failed, total = reading.write_answers(predictor, rows, stream, style=style)
+        failed, total = reading.write_answers(answer, rows, stream, style=style)
     if failed:
         raise DataError(
             f"{failed} of {total} texts could not be answered",

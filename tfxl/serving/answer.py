@@ -207,9 +207,9 @@ def _shape(text_input: str, task: Task) -> list[int]:
 
 
 def _check_length(task: Task, most: int | None) -> None:
-    if most is not None and task.settings.max_length > most:
+    if most is not None and task.longest > most:
         raise RecipeError(
-            f"task.max_length = {task.settings.max_length} with an encoder of {most} positions",
+            f"task.max_length = {task.longest} with an encoder of {most} positions",
             expected=f"a number up to {most}",
             fix=f"Set task.max_length to {most} or less; longer texts are cut.",
         )

@@ -93,7 +93,7 @@ class Model:
         Example:
             >>> load("saved_models/sentiment").predict(["这家酒店很吵"])[0].label
         """
-        asked = self.asked(task)
+        asked = self.find_task(task)
         columns = {"text": texts, "second_text": second_texts, "choices": choices}
         given = {name: column for name, column in columns.items() if column is not None}
         if set(given) != set(asked.text_inputs):
@@ -104,7 +104,7 @@ class Model:
             )
         return answer.predict(self.function(task or "text"), asked, given, batch_size=batch_size, progress=progress)
 
-    def asked(self, task: str = "") -> Task:
+    def find_task(self, task: str = "") -> Task:
         """Returns the task that answers: the model's own, or, by its name, one of those that it is made of.
 
         Raises:

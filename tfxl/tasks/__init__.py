@@ -70,6 +70,11 @@ class Task(Part):
         return self.text_inputs
 
     @property
+    def longest(self) -> int:
+        """The most tokens of a row."""
+        return self.settings.max_length
+
+    @property
     def training_rows(self) -> int:
         """Rows of tokens of a text in training."""
         return self.rows_per_text
@@ -174,7 +179,7 @@ class Task(Part):
         """Tasks that this one is made of and that can be answered alone, by name; each gets a signature."""
         return {}
 
-    def asked(self, example: Example) -> Example:
+    def completed(self, example: Example) -> Example:
         """Returns an example with all texts that the task reads of a batch; most tasks read what it has."""
         return example
 

@@ -102,6 +102,11 @@ class Joint(Task):
                 f"task.tasks.{twice[0]}", expected="names that differ from all signatures", fix="Rename the task."
             )
 
+    @property
+    def longest(self) -> int:
+        """That of the task that reads the longest rows."""
+        return max(part.longest for part in self._parts.values())
+
     @cached_property
     def _readings(self) -> dict[Any, list[str]]:
         """The names of the tasks of each reading."""
@@ -213,14 +218,14 @@ class Joint(Task):
 
     def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         """Adds each task's features, named `task/feature`; a row without a label for a task weighs nothing there."""
-        features = super().features([self.asked(example) for example in examples])
+        features = super().features([self.completed(example) for example in examples])
         if any(example.label is None for example in examples):
             return features
         for name, part in self._parts.items():
             features |= self._features_of(name, part, examples)
         return {**features, "weight": np.ones(len(examples), np.float32)}
 
-    def asked(self, example: Example) -> Example:
+    def completed(self, example: Example) -> Example:
         """Returns an example with as many choices as the others have; where it has none, no task of it reads them."""
         if "choices" not in self.training_inputs:
             return example
@@ -277,12 +282,16 @@ class Joint(Task):
             return {**{key: kinds[0][key] for key in INPUTS}, "target": target, "weight": weights}
         reading = batch["reading"][0]
         rows = _chosen(reading, [{key: rows[key] for key in INPUTS} for rows in kinds])
-        number = tf.shape(rows["input_ids"])[0]
+        shape = tf.shape(rows["input_ids"])
         found: dict[str, Tensors] = {}
         for place, names in enumerate(self._readings.values()):
             for name in names:
-                own = {"target": encoded[name]["target"], "weight": weights[name]}
-                found[name] = _if_read(reading == place, own, number)
+                target = encoded[name]["target"]
+                if self.target_padding[name] is not None:  # as many columns as the batch has tokens
+                    columns = tf.minimum(shape[1], tf.shape(target)[1])
+                    target = _widened(target[:, :columns], shape[1], self.target_padding[name])
+                own = {"target": target, "weight": weights[name]}
+                found[name] = _if_read(reading == place, own, shape[0])
         sides = {side: {name: own[side] for name, own in found.items()} for side in ("target", "weight")}
         return {**rows, **sides}
 

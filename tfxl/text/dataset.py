@@ -281,11 +281,12 @@ class Batches:
         self.rows, self.task, self.tokenizer = rows, task, tokenizer
         self.batch_size, self.seed, self.static = batch_size, seed, static
         self.step = replicas if max(task.readings) > 1 else 1
-        if static and len(task.readings) > 1:
+        if static and len(set(task.readings)) > 1:
+            numbers = ", ".join(map(str, sorted(set(task.readings))))
             raise RecipeError(
-                f"the task {getattr(task, 'kind', '')} with texts that are read in {len(task.readings)} ways",
-                expected="one way, where programs are compiled for the shapes of a batch",
-                fix="Set training.jit_compile = false, or train tasks together that read the same texts.",
+                f"tasks that make {numbers} rows of a text",
+                expected="as many rows in all batches, where programs are compiled for their shapes",
+                fix="Set training.jit_compile = false, or train tasks together that make as many rows of a text.",
             )
         self.measured = measure(rows, task, tokenizer)
         counts = self.counts()

@@ -164,7 +164,7 @@ def test_every_task_answers_in_the_c_runtime_as_in_python(
     answerer = Answerer(task.model(encoder.build(), head), task, encoder.tokenizer())
     contents = Contents(encoder.spec(), head.spec(), encoder.files())
     folder = export(answerer, tmp_path / "name", contents=contents, settings=Settings(warmup_batch_sizes=(1,)))
-    examples = [task.asked(example) for example in case.examples]
+    examples = [task.completed(example) for example in case.examples]
     parts = {"serving_default": task, **task.tasks}
     compare(folder, program, {name: texts_of(examples, part) for name, part in parts.items()}, text_ops)
 
