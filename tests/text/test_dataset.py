@@ -1,16 +1,12 @@
 """Batches: nothing is lost, the order is a pure function of (seed, epoch), and lengths are grouped."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tfxl.encoders.tiny import Tiny
 from tfxl.example import Example
 from tfxl.tasks.classification import Classification
-from tfxl.text.dataset import Batches, Rows, StaticShapes, cut, draw
+from tfxl.text.dataset import Batches, Rows, StaticShapes
 
 
 def examples(count, languages=("en", "zh", "ar")):
@@ -47,45 +43,6 @@ def test_rows_come_back_as_they_were(tmp_path):
     assert len(rows) == 4
     assert rows[[2, 0, 1, 3]] == [written[2], written[0], written[1], written[3]]
     assert rows.counts() == {("zh",): 2, ("und",): 2}
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.integers(0, 3), min_size=4, max_size=80),
-    st.lists(st.floats(0.05, 1), min_size=4, max_size=4),
-    st.integers(0, 5),
-)
-def test_an_epoch_has_as_many_rows_as_there_are_and_none_is_favoured(groups, shares, epochs):
-    groups = np.array([*groups, 0, 1, 2, 3])
-    shares = np.array(shares) / sum(shares)
-    drawn = [draw(groups, shares, seed=1, epoch=epoch) for epoch in range(epochs + 1)]
-    assert all(len(epoch) == len(groups) for epoch in drawn)
-    times = np.bincount(np.concatenate(drawn), minlength=len(groups))
-    for group in range(4):
-        of_group = times[groups == group]
-        assert of_group.max() - of_group.min() <= 1
-
-
-def test_natural_shares_read_every_row_once_an_epoch():
-    groups = np.array([0] * 7 + [1] * 30 + [2] * 3)
-    order = draw(groups, np.bincount(groups) / 40, seed=0, epoch=4)
-    assert sorted(order) == list(range(40))
-
-
-def test_shares_are_kept():
-    groups = np.array([0] * 90 + [1] * 10)
-    order = draw(groups, np.array([0.5, 0.5]), seed=0, epoch=0)
-    assert Counter(groups[order].tolist()) == {0: 50, 1: 50}
-
-
-def test_cut_groups_lengths_and_loses_nothing():
-    lengths = np.random.default_rng(0).integers(2, 100, size=1003)
-    order = np.random.default_rng(1).permutation(1003)
-    batches = cut(order, lengths, batch_size=16, seed=0, epoch=0)
-    assert sorted(np.concatenate(batches)) == list(range(1003))
-    real = sum(lengths[batch].sum() for batch in batches)
-    padded = sum(len(batch) * lengths[batch].max() for batch in batches)
-    assert real / padded > 0.9
 
 
 def test_order_depends_on_seed_and_epoch_alone(make_batches):

@@ -13,16 +13,26 @@ from pydantic import Field, model_validator
 from tfxl import registry
 from tfxl.backend import keras, tf, without_autograph
 from tfxl.encoders import INPUTS
-from tfxl.errors import DataError, RecipeError, did_you_mean
+from tfxl.errors import DataError, RecipeError
 from tfxl.example import Example, Prediction
 from tfxl.heads import Head
 from tfxl.settings import Settings as Table
 from tfxl.settings import validate
 from tfxl.tasks import Task, Tensors, start
+from tfxl.tasks._readings import (
+    Alone,
+    WhereAsked,
+    chosen,
+    for_task,
+    if_read,
+    labels_by_task,
+    narrowed,
+    reading_of,
+    widened,
+)
 
 if TYPE_CHECKING:
     from tfxl.text.tokenizer import Tokenizer
-
 
 LIMITS = {"max_length", "stride", "max_windows"}
 """Settings of a joint task that its tasks have as well, unless they say otherwise."""
@@ -112,7 +122,7 @@ class Joint(Task):
         """The names of the tasks of each reading."""
         found: dict[Any, list[str]] = {}
         for name, part in self._parts.items():
-            found.setdefault(_reading(part), []).append(name)
+            found.setdefault(reading_of(part), []).append(name)
         return found
 
     @property
@@ -157,11 +167,11 @@ class Joint(Task):
     def tasks(self) -> Mapping[str, Task]:
         """Each task as it answers alone, and what it calls its own `tasks`."""
         views = {
-            f"{name}_{view}": _Alone(name, task)
+            f"{name}_{view}": Alone(name, task)
             for name, part in self._parts.items()
             for view, task in part.tasks.items()
         }
-        return {name: _Alone(name, part) for name, part in self._parts.items()} | views
+        return {name: Alone(name, part) for name, part in self._parts.items()} | views
 
     @property
     def measured_on(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -212,7 +222,7 @@ class Joint(Task):
     def observe(self, example: Example) -> None:
         """Lets each task see the rows that have a label for it, and keeps one of them."""
         for name in self._labels(example):
-            own = _for_task(example, name)
+            own = for_task(example, name)
             self._samples.setdefault(name, own)
             self._parts[name].observe(own)
 
@@ -233,7 +243,7 @@ class Joint(Task):
 
     def _features_of(self, name: str, part: Task, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         has = np.array([name in self._labels(example) for example in examples])
-        mine = [_for_task(example, name) if own else None for example, own in zip(examples, has, strict=True)]
+        mine = [for_task(example, name) if own else None for example, own in zip(examples, has, strict=True)]
         # Rows of other tasks borrow a row of this one, which then weighs nothing.
         borrowed = self._samples.get(name) or next((example for example in mine if example), None)
         if borrowed is None:
@@ -267,7 +277,7 @@ class Joint(Task):
         width = tf.reduce_max([tf.shape(rows["input_ids"])[1] for rows in kinds])
         padding = dict.fromkeys(INPUTS, 0) | {"input_ids": tokenizer.special.pad}
         together = {
-            key: tf.concat([_widened(rows[key], width, value) for rows in kinds], axis=0)
+            key: tf.concat([widened(rows[key], width, value) for rows in kinds], axis=0)
             for key, value in padding.items()
         }
         cut = tf.reduce_any(tf.stack([rows["truncated"] for rows in kinds]), axis=0)
@@ -278,10 +288,10 @@ class Joint(Task):
         weights = {name: own["weight"] * self._options[name].weight for name, own in encoded.items()}
         if len(kinds) == 1:
             width = tf.shape(kinds[0]["input_ids"])[1]
-            target = {name: _widened(own["target"], width, self.target_padding[name]) for name, own in encoded.items()}
+            target = {name: widened(own["target"], width, self.target_padding[name]) for name, own in encoded.items()}
             return {**{key: kinds[0][key] for key in INPUTS}, "target": target, "weight": weights}
         reading = batch["reading"][0]
-        rows = _chosen(reading, [{key: rows[key] for key in INPUTS} for rows in kinds])
+        rows = chosen(reading, [{key: rows[key] for key in INPUTS} for rows in kinds])
         shape = tf.shape(rows["input_ids"])
         found: dict[str, Tensors] = {}
         for place, names in enumerate(self._readings.values()):
@@ -289,9 +299,9 @@ class Joint(Task):
                 target = encoded[name]["target"]
                 if self.target_padding[name] is not None:  # as many columns as the batch has tokens
                     columns = tf.minimum(shape[1], tf.shape(target)[1])
-                    target = _widened(target[:, :columns], shape[1], self.target_padding[name])
+                    target = widened(target[:, :columns], shape[1], self.target_padding[name])
                 own = {"target": target, "weight": weights[name]}
-                found[name] = _if_read(reading == place, own, shape[0])
+                found[name] = if_read(reading == place, own, shape[0])
         sides = {side: {name: own[side] for name, own in found.items()} for side in ("target", "weight")}
         return {**rows, **sides}
 
@@ -319,7 +329,7 @@ class Joint(Task):
         """
         answer = {"truncated": encoded["truncated"]} if "truncated" in encoded else {}
         for name, (part, own, mine) in self._asked(logits, encoded).items():
-            found = part.decode(_narrowed(mine, own), own)
+            found = part.decode(narrowed(mine, own), own)
             answer |= {f"{name}_{key}": value for key, value in found.items() if key != "truncated"}
         return answer
 
@@ -347,14 +357,14 @@ class Joint(Task):
 
     def gold(self, example: Example) -> dict[str, Any]:
         """Returns the right answer of each task that the row is for."""
-        return {name: self._parts[name].gold(_for_task(example, name)) for name in self._labels(example)}
+        return {name: self._parts[name].gold(for_task(example, name)) for name in self._labels(example)}
 
     def answers(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         """Returns, for each row, the answers of the tasks that it has labels of."""
         found: list[dict[str, Any]] = [{} for _ in examples]
         for name, part in self._parts.items():
             mine = [index for index, example in enumerate(examples) if name in self._labels(example)]
-            rows = [_for_task(examples[index], name) for index in mine]
+            rows = [for_task(examples[index], name) for index in mine]
             asked = [predictions[index].tasks[name] for index in mine]
             for view in part.measured_on:
                 if view != "text":
@@ -370,7 +380,7 @@ class Joint(Task):
         specs = {}
         for name, part in self._parts.items():
             mine = [index for index, example in enumerate(examples) if name in self._labels(example)]
-            rows = [_for_task(examples[index], name) for index in mine]
+            rows = [for_task(examples[index], name) for index in mine]
             tuned = part.tuned(rows, [predictions[index].tasks[name] for index in mine]) if mine else part
             specs[name] = {**tuned.spec(), **self._options[name].as_toml()}
         return type(self)(**{**self.settings.model_dump(), "tasks": specs})
@@ -399,124 +409,8 @@ class Joint(Task):
         return layer
 
     def _labels(self, example: Example) -> Mapping[str, Any]:
-        """Returns the labels of a row by task.
-
-        Raises:
-            DataError: The label is no table, or names a task that there is not.
-        """
-        labels = example.label
-        if not isinstance(labels, Mapping) or not labels:
-            raise DataError(
-                f"{example.place}: label {labels!r}"[:300],
-                expected="a label for at least one task, by the task's name",
-                fix='Name each task\'s column: label = {intent = "intent", …}, or use the reader by_task.',
-            )
-        if unknown := next((name for name in labels if name not in self._parts), None):
-            known = ", ".join(self._parts)
-            raise DataError(
-                f"{example.place}: a label for the task {unknown!r}",
-                expected=f"tasks of {known}",
-                fix=f"{did_you_mean(unknown, self._parts)}Rename it in the reader or in task.tasks.",
-            )
-        return labels
-
-
-class _Alone(Task):
-    """One task of a joint one, answered by its own signature: the same, but it takes its logits from a table."""
-
-    kind = "joint"
-    default_head = "pooled"
-
-    def __init__(self, name: str, task: Task) -> None:
-        self.name, self.task, self.settings = name, task, task.settings
-        self.metrics, self.rows_per_text = task.metrics, task.rows_per_text
-
-    @property
-    def num_choices(self) -> int:
-        return self.task.num_choices
-
-    @property
-    def text_inputs(self) -> tuple[str, ...]:
-        return self.task.text_inputs
-
-    @property
-    def units(self) -> int:
-        return self.task.units
-
-    def encode(self, batch: Tensors, tokenizer: Tokenizer) -> Tensors:
-        return self.task.encode(batch, tokenizer)
-
-    def loss(self) -> Any:
-        return self.task.loss()
-
-    def decode(self, logits: Mapping[str, tf.Tensor], encoded: Tensors) -> Tensors:
-        return self.task.decode(logits[self.name], encoded)
-
-    def prediction(self, answer: dict[str, Any]) -> Prediction:
-        return self.task.prediction(answer)
-
-
-class WhereAsked(keras.losses.Loss):
-    """The loss of a task whose rows are in some batches alone; elsewhere its targets stand for nothing, and it is 0.
-
-    Args:
-        loss: The task's own loss.
-    """
-
-    def __init__(self, loss: keras.losses.Loss) -> None:
-        super().__init__(name=loss.name)
-        self.loss = loss
-
-    def __call__(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor) -> tf.Tensor:
-        """Returns the mean over the rows."""
-        return tf.cond(
-            tf.reduce_any(sample_weight > 0), lambda: self.loss(y_true, y_pred, sample_weight), lambda: tf.constant(0.0)
-        )
-
-    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Returns `[rows]` losses."""
-        return self.loss.call(y_true, y_pred)
-
-
-def _reading(part: Task) -> Any:
-    """Returns what says how a task makes rows of texts; one that makes several of a text shares them with no other."""
-    told = part.settings
-    if part.training_rows > 1 or part.training_inputs != part.text_inputs:
-        return id(part)
-    return part.text_inputs, told.max_length, told.stride, told.max_windows
-
-
-def _chosen(number: tf.Tensor, tables: Sequence[Tensors]) -> Tensors:
-    """Returns one of several tables of tensors."""
-    found: Tensors = tf.switch_case(number, [lambda table=table: table for table in tables])
-    return found
-
-
-def _if_read(is_read: tf.Tensor, own: Tensors, rows: tf.Tensor) -> Tensors:
-    """Returns a task's targets and weights, or as many rows of nothing."""
-
-    def nothing() -> Tensors:
-        return {key: tf.zeros(tf.concat([[rows], tf.shape(value)[1:]], 0), value.dtype) for key, value in own.items()}
-
-    found: Tensors = tf.cond(is_read, lambda: own, nothing)
-    return found
-
-
-def _for_task(example: Example, name: str) -> Example:
-    return replace(example, label=example.label[name])
+        return labels_by_task(example, self._parts)
 
 
 def _spec(metric: registry.Spec) -> dict[str, Any]:
     return {"kind": metric} if isinstance(metric, str) else dict(metric)
-
-
-def _widened(values: tf.Tensor, width: tf.Tensor, padding: int | None) -> tf.Tensor:
-    """Pads `[rows, tokens]` to a width; what does not belong to tokens (padding None) stays as it is."""
-    if padding is None:
-        return values
-    return tf.pad(values, [[0, 0], [0, width - tf.shape(values)[1]]], constant_values=padding)
-
-
-def _narrowed(logits: tf.Tensor, encoded: Tensors) -> tf.Tensor:
-    """Cuts logits of tokens to the tokens that a task's own `encode` knows; a row's tokens stand at its beginning."""
-    return logits[:, : tf.shape(encoded["input_ids"])[1]] if logits.shape.rank > 2 else logits

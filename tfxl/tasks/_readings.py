@@ -1,0 +1,136 @@
+"""What a joint task makes of its tasks: rows they share, targets where they are not asked, each one's own answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tfxl.backend import keras, tf
+from tfxl.errors import DataError, did_you_mean
+from tfxl.example import Example, Prediction
+from tfxl.tasks import Task, Tensors
+
+if TYPE_CHECKING:
+    from tfxl.text.tokenizer import Tokenizer
+
+
+class Alone(Task):
+    """One task of a joint one, answered by its own signature: the same, but it takes its logits from a table."""
+
+    kind = "joint"
+    default_head = "pooled"
+
+    def __init__(self, name: str, task: Task) -> None:
+        self.name, self.task, self.settings = name, task, task.settings
+        self.metrics, self.rows_per_text = task.metrics, task.rows_per_text
+
+    @property
+    def num_choices(self) -> int:
+        return self.task.num_choices
+
+    @property
+    def text_inputs(self) -> tuple[str, ...]:
+        return self.task.text_inputs
+
+    @property
+    def units(self) -> int:
+        return self.task.units
+
+    def encode(self, batch: Tensors, tokenizer: Tokenizer) -> Tensors:
+        return self.task.encode(batch, tokenizer)
+
+    def loss(self) -> Any:
+        return self.task.loss()
+
+    def decode(self, logits: Mapping[str, tf.Tensor], encoded: Tensors) -> Tensors:
+        return self.task.decode(logits[self.name], encoded)
+
+    def prediction(self, answer: dict[str, Any]) -> Prediction:
+        return self.task.prediction(answer)
+
+
+class WhereAsked(keras.losses.Loss):
+    """The loss of a task whose rows are in some batches alone; elsewhere its targets stand for nothing, and it is 0.
+
+    Args:
+        loss: The task's own loss.
+    """
+
+    def __init__(self, loss: keras.losses.Loss) -> None:
+        super().__init__(name=loss.name)
+        self.loss = loss
+
+    def __call__(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor) -> tf.Tensor:
+        """Returns the mean over the rows."""
+        return tf.cond(
+            tf.reduce_any(sample_weight > 0), lambda: self.loss(y_true, y_pred, sample_weight), lambda: tf.constant(0.0)
+        )
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """Returns `[rows]` losses."""
+        return self.loss.call(y_true, y_pred)
+
+
+def reading_of(part: Task) -> Any:
+    """Returns what says how a task makes rows of texts; one that makes several of a text shares them with no other."""
+    told = part.settings
+    if part.training_rows > 1 or part.training_inputs != part.text_inputs:
+        return id(part)
+    return part.text_inputs, told.max_length, told.stride, told.max_windows
+
+
+def chosen(number: tf.Tensor, tables: Sequence[Tensors]) -> Tensors:
+    """Returns one of several tables of tensors."""
+    found: Tensors = tf.switch_case(number, [lambda table=table: table for table in tables])
+    return found
+
+
+def if_read(is_read: tf.Tensor, own: Tensors, rows: tf.Tensor) -> Tensors:
+    """Returns a task's targets and weights, or as many rows of nothing."""
+
+    def nothing() -> Tensors:
+        return {key: tf.zeros(tf.concat([[rows], tf.shape(value)[1:]], 0), value.dtype) for key, value in own.items()}
+
+    found: Tensors = tf.cond(is_read, lambda: own, nothing)
+    return found
+
+
+def widened(values: tf.Tensor, width: tf.Tensor, padding: int | None) -> tf.Tensor:
+    """Pads `[rows, tokens]` to a width; what does not belong to tokens (padding None) stays as it is."""
+    if padding is None:
+        return values
+    return tf.pad(values, [[0, 0], [0, width - tf.shape(values)[1]]], constant_values=padding)
+
+
+def narrowed(logits: tf.Tensor, encoded: Tensors) -> tf.Tensor:
+    """Cuts logits of tokens to the tokens that a task's own `encode` knows; a row's tokens stand at its beginning."""
+    return logits[:, : tf.shape(encoded["input_ids"])[1]] if logits.shape.rank > 2 else logits
+
+
+def labels_by_task(example: Example, tasks: Collection[str]) -> Mapping[str, Any]:
+    """Returns the labels of a row by task.
+
+    Raises:
+        DataError: The label is no table, or names a task that there is not.
+    """
+    labels = example.label
+    if not isinstance(labels, Mapping) or not labels:
+        raise DataError(
+            f"{example.place}: label {labels!r}"[:300],
+            expected="a label for at least one task, by the task's name",
+            fix='Name each task\'s column: label = {intent = "intent", …}, or use the reader by_task.',
+        )
+    if unknown := next((name for name in labels if name not in tasks), None):
+        known = ", ".join(tasks)
+        raise DataError(
+            f"{example.place}: a label for the task {unknown!r}",
+            expected=f"tasks of {known}",
+            fix=f"{did_you_mean(unknown, tasks)}Rename it in the reader or in task.tasks.",
+        )
+    return labels
+
+
+def for_task(example: Example, name: str) -> Example:
+    """Returns an example with its label for one task."""
+    return replace(example, label=example.label[name])
