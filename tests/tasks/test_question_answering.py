@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.contracts.task_cases import ASKED
-from tfxl import registry
+from tfxl import graphemes, registry
 from tfxl.backend import keras, tf
 from tfxl.data import texts_of
 from tfxl.encoders.tiny import Tiny
@@ -119,7 +119,7 @@ def test_the_best_spans_of_all_windows_each_once_and_where_they_stand(vocabulary
         assert found.label == (found.spans[0].text if found.spans else "")
 
 
-@pytest.mark.parametrize("context", ["das 👍🏽 gut", "🇩🇪🇫🇷🇮🇹", "e\u0301te\u0301 cafe\u0301", "क्षे में", "น้ํา"])
+@pytest.mark.parametrize("context", ["das 👍🏽 gut", "🇩🇪🇫🇷🇮🇹", "e\u0301te\u0301 cafe\u0301", "क्षे में", "ខ្មែរ ភាសា", "น้ํา"])
 @VOCABULARIES
 def test_no_answer_is_half_of_what_is_seen(vocabulary, context):
     task = QuestionAnswering(max_length=64, stride=3, num_answers=50)
@@ -129,6 +129,9 @@ def test_no_answer_is_half_of_what_is_seen(vocabulary, context):
     edges = edges_of(context)
     assert found.spans
     assert all(span.start_byte in edges and span.end_byte in edges for span in found.spans)
+    for span in found.spans:
+        parts = (context[: span.start], span.text, context[span.end :])
+        assert sum(map(graphemes.count, parts)) == graphemes.count(context)
 
 
 def test_the_places_hold_in_the_text_that_was_sent():

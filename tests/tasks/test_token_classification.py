@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tfxl import graphemes
@@ -341,6 +341,7 @@ LETTERS = [
     scheme=st.sampled_from(["bio", "none"]),
     seed=st.integers(0, 1000),
 )
+@example(texts=["\u17d2\u1014"], kind="sentencepiece", rule="unicode", stride=0, scheme="bio", seed=0)  # a linker
 def test_places_are_right_in_any_text(texts, kind, rule, stride, scheme, seed):
     task = make(words=rule, stride=stride, scheme=scheme, max_length=10 if stride else 64)
     encoded = encode({"text": tf.constant(texts)}, task, TOKENIZERS[kind])

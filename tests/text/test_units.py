@@ -13,6 +13,8 @@ UNICODE = [
     "|Das |Zimmer|, |groß",
     "|می\u200cخواهم |خانه",
     "|कमरा |साफ़|।",
+    "|क्षे|; |अर्थात्|। |क्\u200dष",
+    "|ខ្មែ|រ|ភា|សា |က္န|မြ|န်",
     "|ห้|อ|ง|พั|ก|น้ํ|า",
     "|部|屋|は|ラ|ー|メ|ン|2008|年",
     "|방이 |깨끗했어요|.",
@@ -52,7 +54,17 @@ def test_units_begin_where_they_should(rule, expected):
 
 
 def test_units_never_begin_inside_a_grapheme_but_after_white_space(multilingual_texts):
-    texts = [*multilingual_texts, "👨‍👩‍👧‍👦🏳️‍🌈", "🇩🇪🇫🇷🇮🇹🇩 🇪🇩a🇪", "각각 ກຳ ทำ ｶﾞ", "நிக்கோ क्षेत्र"]
+    texts = [
+        *multilingual_texts,
+        "👨‍👩‍👧‍👦🏳️‍🌈",
+        "🇩🇪🇫🇷🇮🇹🇩 🇪🇩a🇪",
+        "각각 ກຳ ทำ ｶﾞ",
+        "நிக்கோ क्षेत्र",
+        "ភាសាខ្មែរ ក្រុង",
+        "ဗုဒ္ဓ မန္တလေး",
+        "কিন্তু ശ്രീ త్వ",
+        "क्।ख",
+    ]
     found = units.characters(tf.constant(texts))
     for text, written in zip(texts, by_text(texts, units.starts_unit(found, "unicode")), strict=True):
         parts = [part for part in written.split("|") if part]

@@ -20,7 +20,7 @@ from tfxl.backend import tf
 
 Rule = Literal["unicode", "spaces"]
 
-OTHER, SPACE, HIDDEN, CLINGING, JOINER, UNSPACED, SYMBOL, FLAG, MARK = range(9)
+OTHER, SPACE, HIDDEN, CLINGING, JOINER, UNSPACED, SYMBOL, FLAG, MARK, CONSONANT, STACKING, LINKER = range(12)
 _KINDS = {
     HIDDEN: r"\p{Cf}",
     CLINGING: r"\u200c\U000e0020-\U000e007f",
@@ -31,11 +31,15 @@ _KINDS = {
     # Also what behaves as one: vowels after a Thai or Lao letter, voice marks of half width, colours of skin.
     MARK: r"\p{M}\u0e33\u0eb3\uff9e\uff9f\U0001f3fb-\U0001f3ff",
     JOINER: r"\u200d",
+    CONSONANT: r"\p{InCB=Consonant}",
+    STACKING: r"\p{Khmer}\p{Myanmar}&&\p{InCB=Consonant}",
+    LINKER: r"\p{InCB=Linker}",
 }
 """The characters of each kind; a later kind goes before an earlier one, and what has none is OTHER.
 
 HIDDEN characters are not seen, and CLINGING ones neither, but these belong to what stands before them. A JOINER makes
-one picture of two. Regional indicators (FLAG) make flags in pairs.
+one picture of two. Regional indicators (FLAG) make flags in pairs. A LINKER is a mark that ties the next CONSONANT to
+what stands before (Unicode's annex 29, rule GB9c), as in क्ष; else a CONSONANT is as OTHER, a STACKING one as UNSPACED.
 """
 
 
@@ -71,8 +75,9 @@ def starts_unit(found: Characters, rule: Rule) -> tf.Tensor:
     kind, seen = found.kind, ~_is(found.kind, HIDDEN, CLINGING, JOINER)
     begins = _before(found, seen) == SPACE
     if rule == "unicode":
-        base = _before(found, seen & (kind != MARK))
-        begins |= (_is(kind, UNSPACED, SYMBOL, FLAG) | _is(base, UNSPACED, SYMBOL, FLAG)) & _starts_grapheme(found)
+        base = _before(found, seen & ~_is(kind, MARK, LINKER))
+        alone = (UNSPACED, STACKING, SYMBOL, FLAG)
+        begins |= (_is(kind, *alone) | _is(base, *alone)) & _starts_grapheme(found)
     return begins & seen & (kind != SPACE)
 
 
@@ -80,7 +85,8 @@ def _starts_grapheme(found: Characters) -> tf.Tensor:
     """Returns `[characters]` bool: whether something begins there that readers see as a character of its own."""
     kind = found.kind
     is_joined = (kind == SYMBOL) & (_before(found, ~_is(kind, HIDDEN, CLINGING)) == JOINER)
-    return ~(_is(kind, MARK, JOINER, CLINGING) | is_joined | _ends_flag(found))
+    is_linked = _is(kind, CONSONANT, STACKING) & (_before(found, ~_is(kind, MARK, JOINER)) == LINKER)
+    return ~(_is(kind, MARK, LINKER, JOINER, CLINGING) | is_joined | is_linked | _ends_flag(found))
 
 
 def _follows_space(found: Characters) -> tf.Tensor:
@@ -91,7 +97,7 @@ def _follows_space(found: Characters) -> tf.Tensor:
 def _ends_flag(found: Characters) -> tf.Tensor:
     """Returns `[characters]` bool: the second indicator of each pair, counted from where a row of them begins."""
     is_flag = found.kind == FLAG
-    goes_on = is_flag & (_before(found, ~_is(found.kind, HIDDEN, CLINGING, MARK)) == FLAG)
+    goes_on = is_flag & (_before(found, ~_is(found.kind, HIDDEN, CLINGING, MARK, LINKER)) == FLAG)
     begins = is_flag & ~goes_on
     number = tf.cumsum(tf.cast(is_flag, tf.int32))
     firsts = tf.concat([[0], tf.boolean_mask(number, begins)], axis=0)
@@ -270,7 +276,7 @@ def _runs() -> tuple[np.ndarray, np.ndarray]:
     everything = "".join(map(chr, range(0x110000)))
     kinds = np.full(len(everything), OTHER, np.int32)
     for kind, pattern in _KINDS.items():
-        for run in regex.finditer(f"[{pattern}]+", everything):
+        for run in regex.finditer(f"(?V1)[{pattern}]+", everything):
             kinds[run.start() : run.end()] = kind
     starts = np.flatnonzero(np.diff(kinds, prepend=-1)).astype(np.int32)
     return starts, kinds[starts]
