@@ -36,6 +36,17 @@ def test_an_export_warms_every_signature_with_every_size(tiny_model_folder: Path
     assert sorted(found) == sorted(("tiny", name, size) for name in names for size in (1, 8, 32))
 
 
+def test_only_the_smallest_requests_have_a_text_as_long_as_the_encoder_reads(tiny_model_folder: Path) -> None:
+    """In a batch of 32 it would keep a server from answering for long."""
+    shapes = {}
+    for record in warmup.read(warmup_file(tiny_model_folder)):
+        request = record.predict_log.request
+        if request.model_spec.signature_name == "tokens":
+            rows, length = (each.size for each in request.inputs["input_ids"].tensor_shape.dim)
+            shapes[rows] = length
+    assert shapes[1] > 1.5 * max(shapes[8], shapes[32])
+
+
 def test_every_record_is_answered(tiny_model_folder: Path, signatures: dict) -> None:
     assert warmup.replay(warmup_file(tiny_model_folder), signatures) == 9
 

@@ -241,12 +241,16 @@ def _manifest(
 
 
 def _warmup_records(name: str, answerer: Answerer, sizes: tuple[int, ...]) -> Iterator[Any]:
-    """One record a signature and size; the texts are probes of all lengths, the longest among them."""
+    """One record a signature and size; the texts are probes of all lengths.
+
+    The long ones are in the records of the smallest size only: large batches as long as the encoder reads would keep a
+    server that starts from answering for half a minute and more.
+    """
     whole, tokenizer = answerer.parts.task, answerer.parts.tokenizer
     for signature in answerer.signatures():
         task = whole.tasks.get(signature, whole)
         for size in sizes:
-            texts = {key: _cycle(column, size) for key, column in parity.probe_texts(task).items()}
+            texts = {key: _cycle(column, size, long=size == min(sizes)) for key, column in parity.probe_texts(task).items()}
             if signature == "classify":
                 yield warmup.classify_record(name, signature, texts)
             elif signature == "tokens" or "text" not in answerer.functions:
@@ -256,10 +260,16 @@ def _warmup_records(name: str, answerer: Answerer, sizes: tuple[int, ...]) -> It
                 yield warmup.predict_record(name, signature, {key: tf.constant(texts[key]).numpy() for key in texts})
 
 
-def _cycle(texts: list[Any], size: int) -> list[Any]:
-    """`size` texts (or lists of choices), beginning with the longest, over and over."""
-    longest_first = sorted(texts, key=lambda text: len("".join(text)), reverse=True)
-    return [longest_first[place % len(texts)] for place in range(size)]
+def _cycle(texts: list[Any], size: int, *, long: bool) -> list[Any]:
+    """`size` texts (or lists of choices), beginning with the longest, over and over; without the long ones if asked."""
+    longest_first = sorted(texts, key=_length, reverse=True)
+    if not long:
+        longest_first = [text for text in longest_first if _length(text) < parity.LONG]
+    return [longest_first[place % len(longest_first)] for place in range(size)]
+
+
+def _length(text: str | list[str]) -> int:
+    return len("".join(text))
 
 
 def _described(signature: Any) -> dict[str, Any]:
