@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import transformers
 
 from tests.formats.test_huggingface import portable
+from tfxl import graphemes
 from tfxl.example import Prediction, Span
 from tfxl.formats import Portable
 from tfxl.formats.huggingface import Huggingface
@@ -115,12 +115,16 @@ def test_answers_to_questions(both: Any) -> None:
     answerer, pipeline = both(told, "span", "question-answering", **limits)
     questions = [*TEXTS[1:], TEXTS[0]]
     answers = asked(answerer, text=questions, second_text=TEXTS)
+    compared = 0
     for question, context, ours in zip(questions, TEXTS, answers, strict=True):
-        if unicodedata.normalize("NFC", context) != context:
-            continue  # the pipeline cuts a letter from its marks
         theirs = pipeline(question=question, context=context)
         answer = theirs["answer"].strip()  # a piece has the space before it, but no answer of ours has
-        assert (ours.spans[0].text, ours.spans[0].end) == (answer, theirs["start"] + len(theirs["answer"].rstrip()))
+        start = theirs["start"] + len(theirs["answer"]) - len(theirs["answer"].lstrip())
+        parts = (context[:start], answer, context[start + len(answer) :])
+        if sum(map(graphemes.count, parts)) == graphemes.count(context):  # else it cuts a letter from its marks
+            assert (ours.spans[0].text, ours.spans[0].end) == (answer, start + len(answer))
+            compared += 1
+    assert compared > 3
 
 
 GAPS = [

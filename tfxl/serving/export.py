@@ -250,7 +250,8 @@ def _warmup_records(name: str, answerer: Answerer, sizes: tuple[int, ...]) -> It
     for signature in answerer.signatures():
         task = whole.tasks.get(signature, whole)
         for size in sizes:
-            texts = {key: _cycle(column, size, long=size == min(sizes)) for key, column in parity.probe_texts(task).items()}
+            long = size == min(sizes)
+            texts = {key: _cycle(column, size, long=long) for key, column in parity.probe_texts(task).items()}
             if signature == "classify":
                 yield warmup.classify_record(name, signature, texts)
             elif signature == "tokens" or "text" not in answerer.functions:
