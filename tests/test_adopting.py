@@ -146,6 +146,7 @@ def test_the_vocabulary_is_trimmed_after_the_comparison(tmp_path: Path) -> None:
     assert small.rebuild().model.count_params() < whole.rebuild().model.count_params()
 
 
+@pytest.mark.slow
 def test_several_files_are_counted_together(tmp_path: Path) -> None:
     path, texts = source(tmp_path / "in"), labelled(tmp_path / "data")
     sizes = []
@@ -178,6 +179,7 @@ def test_wrong_ways_to_trim_are_refused(
     assert not (tmp_path / "saved").exists()
 
 
+@pytest.mark.slow
 def test_adopted_models_are_evaluated_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = labelled(tmp_path / "data")
     for seed in range(2):
@@ -199,6 +201,7 @@ def test_adopted_models_are_evaluated_and_compared(tmp_path: Path, capsys: pytes
     assert found["overall"]["rows"] == 16
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_an_adopted_model_and_its_head(tmp_path: Path) -> None:
     adopted = adopting.adopt(source(tmp_path / "in"), *to(tmp_path / "saved", "name=start"))
     recipe = tmp_path / "recipe.toml"
@@ -346,7 +349,7 @@ def test_names_of_models(name: str, safe: str) -> None:
     assert adopting.safe_name(name) == safe
 
 
-@pytest.mark.parametrize("family", ["xlm-roberta", "distilbert"])
+@pytest.mark.parametrize("family", ["xlm-roberta", pytest.param("distilbert", marks=pytest.mark.slow)])
 def test_a_masked_language_model_fills_masks(tmp_path: Path, family: str) -> None:
     path = source(tmp_path / "in", family, MASKED, id2label=None, tie_word_embeddings=family == "xlm-roberta")
     texts = tmp_path / "de.jsonl"

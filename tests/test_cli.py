@@ -660,6 +660,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.slow
 def test_workers_are_joined_before_anything_else(recipe: Path, tmp_path: Path) -> None:
     """In a process of its own: TensorFlow joins workers only before it does anything else."""
     with socket.socket() as free:

@@ -105,6 +105,7 @@ def test_an_exact_index_answers_inside_the_model(model, indexed):
         assert match.score == pytest.approx(vectors[match.text] @ np.asarray(prediction.vector), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_an_index_outlives_another_export_and_can_be_replaced(indexed, folder, tmp_path):
     again = load(run.export(indexed.folder, f'output="{tmp_path}"'))
     expected = indexed.predict(["schlecht"])[0].matches

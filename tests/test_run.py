@@ -93,6 +93,7 @@ def test_the_saved_recipe_repeats_the_run_bit_for_bit(trained, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(trained, recipe, tmp_path):
     other = run.train(recipe, f'output="{tmp_path}"', "seed=4", "training.epochs=1", 'data.test=""')
     assert any((one != two).any() for one, two in zip(weights(trained), weights(other), strict=True))
@@ -131,6 +132,7 @@ def test_training_goes_on_from_a_saved_model(trained, recipe, tmp_path):
     assert model.predict(["good and clean room"])[0].label in model.labels
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_saved_model_and_its_head(trained, recipe, tmp_path):
     before = shutil.copytree(trained.folder, tmp_path / "before" / "1")
     start = [f'start="{before}"', f'output="{tmp_path}"', "export.warmup=false", "evaluation.before=false"]

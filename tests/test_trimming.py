@@ -94,6 +94,7 @@ def test_files_name_the_texts(weights: str, tmp_path: Path) -> None:
     assert all(loss.lost == 0 for loss in found.losses.values())
 
 
+@pytest.mark.slow
 def test_a_saved_model_gets_its_next_version(tiny_model_folder: Path, tmp_path: Path) -> None:
     told = Told()
     found = trimming.trim(tiny_model_folder, tmp_path / "tiny", texts=TEXTS, progress=told)

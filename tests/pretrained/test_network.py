@@ -134,6 +134,7 @@ def test_jit_compiled_equals_plain():
     assert np.abs(found - model(INPUTS).numpy()).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_two_replicas_start_equal_and_stay_equal():
     """In a process of its own, because the number of devices is fixed at the first use of TensorFlow."""
     program = """

@@ -123,6 +123,7 @@ def test_a_model_of_tokens_answers_the_first_window_of_each_text(tmp_path: Path,
         assert list(one.scores.values()) == pytest.approx(answerer.text(text=[text])["scores"][0].numpy(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_one_task_of_several_is_asked_alone(tmp_path: Path) -> None:
     alone = {"kind": "classification", "labels": ["negative", "positive"]}
     tasks = {"mood": alone, "fits": {**alone, "second_text": True}, "find": {"kind": "retrieval"}}

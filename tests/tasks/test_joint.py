@@ -131,6 +131,7 @@ def test_programs_of_fixed_shapes_want_as_many_rows_of_every_text(batches, encod
         Batches(batches.rows, batches.task, encoder.tokenizer(), batch_size=4, seed=0, static=StaticShapes.up_to(24))
 
 
+@pytest.mark.slow
 def test_texts_and_pairs_train_in_fixed_shapes(encoder, tmp_path):
     """Each task's loss is that of batches whose shapes are not fixed, with XLA as without."""
     task = Joint(tasks={**MIXED, "slots": SLOTS}, max_length=24)

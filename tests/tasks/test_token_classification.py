@@ -182,6 +182,7 @@ def test_transitions_reach_over_tokens_between_units():
     assert [(span.text, span.label) for span in found] == [("Anna Müllerin", "PER")]
 
 
+@pytest.mark.slow
 def test_a_chain_learns_and_is_served():
     keras.utils.set_random_seed(0)
     task, encoder = make(), Tiny()
@@ -309,7 +310,8 @@ def test_the_other_half_of_a_label_is_learned_too():
     assert task.gold(Example("Bonn", label=("B-LOC",), words=("Bonn",))) == ("B-LOC",)
 
 
-@pytest.mark.parametrize("head", [pytest.param(Token(dropout=0.0), marks=pytest.mark.slow), Crf(dropout=0.0)])
+@pytest.mark.slow
+@pytest.mark.parametrize("head", [Token(dropout=0.0), Crf(dropout=0.0)])
 def test_static_shapes_and_xla_make_the_same_updates(head, tmp_path):
     """Seven rows in batches of four: the last one is filled up, and all are padded, targets too."""
     task, encoder = make(max_length=24), Tiny()
