@@ -57,7 +57,7 @@ setup(
         "rich>=13",
         "ftfy>=6.2",  # mends text that was decoded wrongly
         "datasketch>=1.6",  # near duplicates by MinHash
-        "regex>=2024.11",  # graphemes
+        "regex>=2025.11",  # graphemes and conjuncts of Unicode 17
         "jinja2>=3.1",  # the report's page
         "markupsafe>=2.1",  # marks what the page need not escape
         "matplotlib>=3.8",

@@ -206,7 +206,7 @@ CASES = {
     "bad language tag": training("data.languages=['english']", "language 'english'", "did you mean 'en'"),
     "bad language tag of a test": training("data.test_languages=['e']", "language 'e'", "BCP 47"),
     "unknown cleaner": training("data.cleaners=['unicod']", "cleaners: kind = 'unicod'", "did you mean 'unicode'?"),
-    "text too long for the encoder": training("task.max_length=513", "task.max_length = 513", "512 positions"),
+    "text too long for the encoder": training("task.max_length=513", "max_length = 513", "512 positions"),
     "workers that are not named": training("training.strategy=multi_worker", "TF_CONFIG names no workers", "mirrored"),
     "override without value": training("training.epochs", "override 'training.epochs'", "section.setting=value"),
     "override inside a value": training("data.languages.x=1", "data.languages.x", "Override languages as a whole."),

@@ -1,6 +1,6 @@
 """What every task keeps: settings round-trip, targets fit logits, the loss falls, graph and Python agree."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +15,7 @@ from tfxl.encoders.tiny import Tiny
 from tfxl.errors import DataError
 from tfxl.evaluation.evaluate import Settings, evaluate
 from tfxl.scoring import answered
-from tfxl.serving.answer import Answerer, encode, predict
+from tfxl.serving.answer import Answerer, encode, encode_as_tokens, predict
 from tfxl.text.dataset import Batches, Rows
 from tfxl.training.model import TrainingModel
 
@@ -89,6 +89,24 @@ def test_answers_are_records_in_order(trained):
     assert metric.score([task.gold(row) for row in rows], answers) > 0.7
     evaluation = evaluate(rows, together[: len(rows)], [metric], gold=task.gold, answers=answers, settings=QUICK)
     assert evaluation.overall().value > 0.7
+
+
+def test_an_answer_to_tokens_is_one_to_their_text_where_the_task_says_so(trained):
+    task, texts = trained.task, texts_of(trained.examples[:2], trained.task)
+    if not task.answers_tokens or len(task.readings) > 1:
+        pytest.skip("its answers hold places in texts, or it reads texts in different ways")
+    answerer = Answerer(trained.model, task, trained.tokenizer)
+
+    def through_tokens(**batch):
+        encoded = encode_as_tokens(batch, task, trained.tokenizer)
+        return {**answerer.tokens(**{name: encoded[name] for name in INPUTS}), "truncated": encoded["truncated"]}
+
+    # Tokens do not tell the text of a choice, which is all that `matches` holds without an index.
+    found, expected = (
+        [asdict(replace(each, matches=())) for each in predict(function, task, texts)]
+        for function in (through_tokens, answerer.text)
+    )
+    assert all(map(alike, found, expected))
 
 
 def test_a_text_that_is_too_long_is_flagged(trained):

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from tests.evaluation.toy_answers import LABELS, QUICK, evaluated, make
+from tfxl import registry
 from tfxl.errors import DataError, RecipeError
 from tfxl.evaluation.compare import compare
 from tfxl.evaluation.evaluate import Settings, evaluate, versions
@@ -200,6 +201,9 @@ def test_as_many_answers_as_rows(predictions: list[Prediction]) -> None:
 def test_rows_need_an_answer() -> None:
     with pytest.raises(DataError, match=r"test\.csv:7 has no label"):
         evaluate([Example("a", id="test.csv:7")], [Prediction("a")], [Accuracy()])
+    several = registry.build("metrics", "joint", metrics={"mood": {"kind": "accuracy"}})
+    with pytest.raises(DataError, match="has no label"):
+        evaluate([Example("a", label={"mood": None})], [Prediction(tasks={"mood": Prediction("a")})], [several])
     with pytest.raises(DataError, match="0 examples"):
         evaluate([], [], [Accuracy()])
 

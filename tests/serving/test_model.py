@@ -13,7 +13,7 @@ import pytest
 from tfxl import registry
 from tfxl.errors import ModelError
 from tfxl.serving import manifest, model
-from tfxl.serving.answer import Answerer
+from tfxl.serving.answer import Answerer, predict
 from tfxl.serving.export import Contents, Settings, export
 from tfxl.serving.model import Model, load
 
@@ -121,6 +121,24 @@ def test_a_model_of_tokens_answers_the_first_window_of_each_text(tmp_path: Path,
     assert [prediction.truncated for prediction in found] == [True, False, False]
     for one, text in zip(found[1:], ["Das Zimmer", "gut"], strict=True):
         assert list(one.scores.values()) == pytest.approx(answerer.text(text=[text])["scores"][0].numpy(), abs=1e-6)
+
+
+def test_a_model_of_tokens_answers_with_places_in_texts(tmp_path: Path) -> None:
+    """They cannot be told from tokens, so the network is rebuilt, and reads all windows."""
+    told = {"max_length": 16, "stride": 4}
+    tags = {"kind": "token_classification", "labels": ["O", "B-X", "I-X", "B-Y", "I-Y"], **told}
+    mood = {"kind": "classification", "labels": ["negative", "positive"], **told}
+    encoder = registry.build("encoders", "tiny")
+    task = registry.build("tasks", "joint", tasks={"mood": mood, "tags": tags}, **told)
+    answerer = Answerer(task.model(encoder.build()), task, encoder.tokenizer())
+    contents = Contents(encoder.spec(), registry.build("heads", "pooled").spec(), encoder.files())
+    folder = export(answerer, tmp_path, contents=contents, settings=Settings(tokens_only=True, warmup=False))
+    texts = {"text": ["这家酒店很吵", "الغرفة نظيفة " * 9, "x"]}
+    found, expected = load(folder).predict(texts["text"]), predict(answerer.text, task, texts)
+    assert any(len(each.tasks["tags"].spans) > 1 for each in expected)
+    for one, other in zip(found, expected, strict=True):
+        assert [span.text for span in one.tasks["tags"].spans] == [span.text for span in other.tasks["tags"].spans]
+        assert one.tasks["mood"].scores == pytest.approx(other.tasks["mood"].scores, abs=1e-5)
 
 
 @pytest.mark.slow

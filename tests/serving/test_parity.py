@@ -39,17 +39,17 @@ def test_difference(first: dict, second: dict, largest: float, others: int, same
     assert found.within(1e-6) is same
 
 
-@pytest.mark.parametrize("task", [{"labels": ["a", "b"]}, {"labels": ["a", "b"], "second_text": True}, {}])
+@pytest.mark.parametrize(
+    "task", [{"labels": ["a", "b"]}, {"labels": ["a", "b"], "second_text": True}, {}, {"num_choices": 40}]
+)
 def test_every_probe_is_in_a_batch_and_the_long_ones_are_beside_short_ones(task: dict) -> None:
-    built = registry.build("tasks", {"kind": "classification" if task else "multiple_choice", **task})
+    built = registry.build("tasks", {"kind": "classification" if "labels" in task else "multiple_choice", **task})
     short, long = ({name: column.numpy() for name, column in batch.items()} for batch in parity.probe_batches(built))
     texts = {text.decode() for batch in (short, long) for column in batch.values() for text in column.flat}
     assert texts == set(parity.PROBES)
     assert max(len(text) for column in short.values() for text in column.flat) < 200
-    lengths = [
-        max(len(text) for text in row)
-        for row in zip(*(column.reshape(len(column), -1).sum(1) for column in long.values()), strict=True)
-    ]
+    rows = zip(*(column.reshape(len(column), -1).tolist() for column in long.values()), strict=True)
+    lengths = [max(len(text) for texts in row for text in texts) for row in rows]
     assert max(lengths) > 2000 and sum(length < 1000 for length in lengths) == parity.BESIDE
 
 

@@ -74,6 +74,9 @@ def test_each_language_may_have_its_template() -> None:
     with pytest.raises(DataError, match="1 languages for 2 texts"):
         sort.predict(["a", "b"], languages=["de"])
     assert ZeroShot(model, ["1", "2"], template={"": TEMPLATE, "de": "{}"}).predict(["a"])[0].scores
+    model.asked.clear()
+    ZeroShot(model, ["1", "2"], template={"": "{}?", "de": "{}."}).predict(["a", "b"], languages=["fr", "de"])
+    assert [claim for _, claim in model.asked] == ["1?", "2?", "1.", "2."]
 
 
 def test_other_models_are_refused() -> None:

@@ -64,6 +64,7 @@ def test_units_never_begin_inside_a_grapheme_but_after_white_space(multilingual_
         "ဗုဒ္ဓ မန္တလေး",
         "কিন্তু ശ്രീ త్వ",
         "क्।ख",
+        "अ\u1cf5क a\u1cf6b",
     ]
     found = units.characters(tf.constant(texts))
     for text, written in zip(texts, by_text(texts, units.starts_unit(found, "unicode")), strict=True):

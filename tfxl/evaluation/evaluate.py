@@ -125,7 +125,7 @@ def _check(examples: Sequence[Example], predictions: Sequence[Prediction]) -> No
 
 def _check_gold(rows: Sequence[Row]) -> None:
     for row in rows:
-        if row.gold is None:
+        if row.gold is None or (isinstance(row.gold, Mapping) and None in row.gold.values()):  # of several tasks
             raise DataError(
                 f"{row.id or 'a row'} has no label",
                 expected="a right answer in every row that is evaluated",

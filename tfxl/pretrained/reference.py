@@ -63,7 +63,7 @@ def outputs(
         raise WeightsError(
             f"{folder}: transformers cannot load it as {architecture} ({type(error).__name__}: {error})"[:500],
             expected="a checkpoint of this class",
-            fix="Check the folder with transformers alone; adopt with check = false to go without a comparison.",
+            fix="Load the folder with transformers alone, and save it again from there with save_pretrained.",
         ) from error
     finally:
         gc.collect()

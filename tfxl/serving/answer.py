@@ -209,9 +209,10 @@ def _shape(text_input: str, task: Task) -> list[int]:
 def _check_length(task: Task, most: int | None) -> None:
     if most is not None and task.longest > most:
         raise RecipeError(
-            f"task.max_length = {task.longest} with an encoder of {most} positions",
+            f"max_length = {task.longest} with an encoder of {most} positions",
             expected=f"a number up to {most}",
-            fix=f"Set task.max_length to {most} or less; longer texts are cut.",
+            fix=f"Set the max_length of the task (of a joint one, also of its tasks) to {most} or less; longer texts "
+            "are cut.",
         )
 
 

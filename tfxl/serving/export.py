@@ -263,14 +263,10 @@ def _warmup_records(name: str, answerer: Answerer, sizes: tuple[int, ...]) -> It
 
 def _cycle(texts: list[Any], size: int, *, long: bool) -> list[Any]:
     """`size` texts (or lists of choices), beginning with the longest, over and over; without the long ones if asked."""
-    longest_first = sorted(texts, key=_length, reverse=True)
+    longest_first = sorted(texts, key=parity.longest, reverse=True)
     if not long:
-        longest_first = [text for text in longest_first if _length(text) < parity.LONG]
+        longest_first = [text for text in longest_first if parity.longest(text) < parity.LONG]
     return [longest_first[place % len(longest_first)] for place in range(size)]
-
-
-def _length(text: str | list[str]) -> int:
-    return len("".join(text))
 
 
 def _described(signature: Any) -> dict[str, Any]:

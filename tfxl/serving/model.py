@@ -211,9 +211,17 @@ class Model:
 
     def function(self, name: str) -> answer.Function:
         """Returns a function of raw texts: `text`, or what `Task.tasks` names so."""
-        if self._reads_tokens:
-            return self._through_tokens(self.task.tasks.get(name, self.task))
-        return self.signatures["serving_default" if name == "text" else name]
+        if not self._reads_tokens:
+            return self.signatures["serving_default" if name == "text" else name]
+        task = self.task.tasks.get(name, self.task)
+        if task.answers_tokens:
+            return self._through_tokens(task)
+        return functools.partial(self._answerer.layer_by_layer, name)
+
+    @functools.cached_property
+    def _answerer(self) -> answer.Answerer:
+        """The network rebuilt, for answers with places in a text, which the saved functions of tokens cannot give."""
+        return answer.Answerer(*self.rebuild(), reads_text=False)
 
     def _through_tokens(self, task: Task) -> answer.Function:
         function = self.signatures["tokens"]

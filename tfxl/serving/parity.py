@@ -80,9 +80,18 @@ def probe_texts(task: Task) -> dict[str, list[Any]]:
         name: list(PROBES[:: -1 if place % 2 else 1]) for place, name in enumerate(task.text_inputs)
     }
     if "choices" in columns:
-        moved = [PROBES[place:] + PROBES[:place] for place in range(1, task.num_choices + 1)]
-        columns["choices"] = [list(row) for row in zip(*moved, strict=True)]
+        short = [probe for probe in PROBES if len(probe) < LONG]
+        columns["choices"] = [
+            [short[(row + place) % len(short)] for place in range(1, task.num_choices + 1)]
+            for row in range(len(PROBES))
+        ]
+        columns["choices"][-1][0] = PROBES[-1]  # in the row of the long text, so that others stay short
     return columns
+
+
+def longest(cell: str | list[str]) -> int:
+    """Returns the characters of a text, or of the longest of several choices."""
+    return len(cell) if isinstance(cell, str) else max(map(len, cell))
 
 
 def probe_batches(task: Task) -> list[dict[str, tf.Tensor]]:
@@ -91,7 +100,7 @@ def probe_batches(task: Task) -> list[dict[str, tf.Tensor]]:
     In one batch all of them would be as long as the longest, which costs many times as much memory and time.
     """
     columns = probe_texts(task)
-    lengths = [max(len("".join(cell)) for cell in row) for row in zip(*columns.values(), strict=True)]
+    lengths = [max(map(longest, row)) for row in zip(*columns.values(), strict=True)]
     short = [place for place, length in enumerate(lengths) if length < LONG]
     long = [place for place, length in enumerate(lengths) if length >= LONG]
     return [

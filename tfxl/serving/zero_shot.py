@@ -90,7 +90,7 @@ class ZeroShot:
         return [self._answer(found[start : start + size]) for start in range(0, len(found), size)]
 
     def _template(self, language: str) -> str:
-        for name in (language, known.find(language).base if language else ""):
+        for name in (language, known.find(language).base if language else "", ""):
             if name in self.templates:
                 return self.templates[name]
         raise DataError(

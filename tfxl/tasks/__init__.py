@@ -54,6 +54,8 @@ class Task(Part):
     """Whether `encode` makes random choices in training; its batch then has `draw` `[batch]` int64, a seed a text."""
     learns_from_validation: bool = False
     """Whether `tuned` wants the answers to the validation data."""
+    answers_tokens: bool = True
+    """Whether what `decode` makes of tokens alone is an answer to their text: not where it stands in the text."""
     measured_on: ClassVar[tuple[str, ...]] = ("text",)
     """The functions whose answers `answers` needs, one after another: `text`, and names of `tasks`."""
 
@@ -157,7 +159,9 @@ class Task(Part):
         return None
 
     def observe(self, example: Example) -> None:
-        """Looks at each training example once before training starts, for tasks that count something (class weights).
+        """Looks at each training example once before training starts: whether it can be trained on.
+
+        It can if `features` gives it a `weight`. Tasks that count something (class weights) count here.
 
         Raises:
             DataError: The example cannot be used for this task.
@@ -185,6 +189,8 @@ class Task(Part):
 
     def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         """Returns what the graph gets of a batch of examples: texts as `[batch]` bytes objects, and the targets.
+
+        What can be trained on also has a `weight` `[batch]`; examples to be answered alone have neither.
 
         Raises:
             DataError: A label is not one that the task knows.

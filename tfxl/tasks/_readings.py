@@ -20,6 +20,7 @@ class Alone(Task):
 
     kind = "joint"
     default_head = "pooled"
+    answers_tokens = False  # tokens are answered for all tasks at once
 
     def __init__(self, name: str, task: Task) -> None:
         self.name, self.task, self.settings = name, task, task.settings
@@ -63,8 +64,9 @@ class WhereAsked(keras.losses.Loss):
 
     def __call__(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor) -> tf.Tensor:
         """Returns the mean over the rows."""
+        mean = super().__call__  # not the loss's own, which knows nothing of the strategy that it is compiled under
         return tf.cond(
-            tf.reduce_any(sample_weight > 0), lambda: self.loss(y_true, y_pred, sample_weight), lambda: tf.constant(0.0)
+            tf.reduce_any(sample_weight > 0), lambda: mean(y_true, y_pred, sample_weight), lambda: tf.constant(0.0)
         )
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

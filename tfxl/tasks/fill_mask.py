@@ -78,6 +78,7 @@ class FillMask(Task):
             return {}
         view = copy.copy(self)
         view.side = "score"
+        view.answers_tokens = False
         return {"score": view}
 
     @property

@@ -47,6 +47,10 @@ class Options(Table):
     """The factor on its loss."""
 
 
+FUNCTIONS = ("serving_default", "text", "tokens", "classify")
+"""Names that a SavedModel's functions have already."""
+
+
 class Joint(Task):
     """Trains several tasks at once; each has a head and a weight, and a signature of its own in the SavedModel.
 
@@ -72,9 +76,7 @@ class Joint(Task):
 
         @model_validator(mode="after")
         def _names_are_plain(self) -> Self:
-            if wrong := [
-                name for name in self.tasks if not name.isidentifier() or name in ("text", "tokens", "classify")
-            ]:
+            if wrong := [name for name in self.tasks if not name.isidentifier() or name in FUNCTIONS]:
                 raise ValueError(f"names that can be a signature's, unlike {wrong[0]!r}")
             return self
 
@@ -95,6 +97,7 @@ class Joint(Task):
         specs = {name: {**part.spec(), **self._options[name].as_toml()} for name, part in self._parts.items()}
         self.settings = self.settings.model_copy(update={"tasks": specs})
         self.learns_from_validation = any(part.learns_from_validation for part in self._parts.values())
+        self.answers_tokens = all(part.answers_tokens for part in self._parts.values())
         self._check_parts()
 
     def _check_parts(self) -> None:
@@ -206,8 +209,8 @@ class Joint(Task):
 
     @property
     def num_choices(self) -> int:
-        """How many choices the texts have: those of the task that has most."""
-        return max(part.num_choices for part in self._parts.values())
+        """How many choices the texts have: those of the task that has most; negatives of training are none."""
+        return self._most_choices("text_inputs")
 
     @property
     def units(self) -> int:
@@ -223,12 +226,13 @@ class Joint(Task):
         """Lets each task see the rows that have a label for it, and keeps one of them."""
         for name in self._labels(example):
             own = for_task(example, name)
-            self._samples.setdefault(name, own)
             self._parts[name].observe(own)
+            self._samples.setdefault(name, own)
 
     def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         """Adds each task's features, named `task/feature`; a row without a label for a task weighs nothing there."""
-        features = super().features([self.completed(example) for example in examples])
+        most = self._most_choices("training_inputs")
+        features = super().features([_with_choices(example, most) for example in examples])
         if any(example.label is None for example in examples):
             return features
         for name, part in self._parts.items():
@@ -237,9 +241,11 @@ class Joint(Task):
 
     def completed(self, example: Example) -> Example:
         """Returns an example with as many choices as the others have; where it has none, no task of it reads them."""
-        if "choices" not in self.training_inputs:
-            return example
-        return replace(example, choices=(*example.choices, *[""] * self.num_choices)[: self.num_choices])
+        return _with_choices(example, self.num_choices)
+
+    def _most_choices(self, inputs: str) -> int:
+        reading = [part for part in self._parts.values() if "choices" in getattr(part, inputs)]
+        return max((part.num_choices for part in reading), default=0)
 
     def _features_of(self, name: str, part: Task, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         has = np.array([name in self._labels(example) for example in examples])
@@ -414,3 +420,7 @@ class Joint(Task):
 
 def _spec(metric: registry.Spec) -> dict[str, Any]:
     return {"kind": metric} if isinstance(metric, str) else dict(metric)
+
+
+def _with_choices(example: Example, count: int) -> Example:
+    return replace(example, choices=(*example.choices, *[""] * count)[:count]) if count else example

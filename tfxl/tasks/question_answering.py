@@ -65,6 +65,7 @@ class QuestionAnswering(Task):
     default_head = "span"
     metrics = ("answer_f1", "exact_match")
     learns_from_validation = True
+    answers_tokens = False
     settings: Settings
 
     @property

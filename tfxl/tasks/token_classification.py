@@ -68,6 +68,7 @@ class TokenClassification(Task):
             return self
 
     default_head = "token"
+    answers_tokens = False
     answer_kind = "tags"
     target_padding = UNLABELLED
     settings: Settings

@@ -33,7 +33,7 @@ _KINDS = {
     JOINER: r"\u200d",
     CONSONANT: r"\p{InCB=Consonant}",
     STACKING: r"\p{Khmer}\p{Myanmar}&&\p{InCB=Consonant}",
-    LINKER: r"\p{InCB=Linker}",
+    LINKER: r"\p{InCB=Linker}&&\p{M}",
 }
 """The characters of each kind; a later kind goes before an earlier one, and what has none is OTHER.
 
