@@ -50,6 +50,22 @@ def test_pairs_are_compared_as_pairs() -> None:
     assert cleaner.clean(Example("a", "b")) is None
 
 
+def test_questions_about_one_long_text_are_not_alike() -> None:
+    cleaner = Duplicates()
+    questions = ["Wer half?", "War es ruhig?", "Was gab es?"]
+    assert all(cleaner.clean(Example(question, LONG)) for question in questions)
+    assert cleaner.clean(Example("Wer  half?", LONG)) is None
+    assert all(cleaner.clean(Example(LONG, choices=(choice, "sonst"))) for choice in questions)
+    assert cleaner.clean(Example(LONG, choices=("Wer half?", "SONST"))) is None
+
+
+def test_tasks_of_a_joint_run_are_apart() -> None:
+    cleaner = Duplicates()
+    rows = [Example(LONG, label={"intent": "praise"}), Example(LONG, label={"slots": ("O",)})]
+    assert all(map(cleaner.clean, rows))
+    assert not any(map(cleaner.clean, rows))
+
+
 def test_short_and_empty_texts() -> None:
     assert kept(["", "a", "b", "ab", "", "a"]) == [0, 1, 2, 3]
 

@@ -52,8 +52,9 @@ def test_leaves_what_is_no_html(text: str) -> None:
     assert clean(text) == text.replace("<script>", "")
 
 
-def test_both_texts_are_cleaned() -> None:
-    assert Html().clean(Example("<i>a</i>", "b<br>", label="x")) == Example("a", "b", label="x")
+def test_all_texts_are_cleaned() -> None:
+    found = Html().clean(Example("<i>a</i>", "b<br>", label="x", choices=("<b>c</b> &amp; d",)))
+    assert found == Example("a", "b", label="x", choices=("c & d",))
 
 
 @given(text=st.text(st.characters(codec="utf-8", exclude_characters="<&")))

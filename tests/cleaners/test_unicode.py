@@ -38,8 +38,14 @@ def test_mends_text_that_was_decoded_wrongly(text: str) -> None:
 
 
 def test_removes_control_characters_and_marks_inside_text() -> None:
-    assert clean("a\x00b\x07c\ufeffd\x85e\ufffef\x1b[0m", mojibake=False) == "abcdef[0m"
+    assert clean("a\x00b\x07c\ufeffd\ufffee\x1b[0m", mojibake=False) == "abcde[0m"
     assert clean("a\x00b", control_characters=False) == "a\x00b"
+
+
+def test_ends_of_pages_and_lines_divide_words_as_before() -> None:
+    text = "page one\x0cpage two\x0bthree\x1cfour\x85five"
+    assert clean(text, mojibake=False) == "page one page two three four five"
+    assert clean(text, mojibake=False).split() == text.split()
 
 
 def test_normal_forms() -> None:
@@ -49,9 +55,10 @@ def test_normal_forms() -> None:
     assert clean("e\u0301", form="none") == "e\u0301"
 
 
-def test_both_texts_are_mended_and_the_rest_stays() -> None:
-    example = Example("a\x00", "e\u0301", label="x", language="fr", domain="hotel", id="7")
-    assert Unicode().clean(example) == Example("a", "é", label="x", language="fr", domain="hotel", id="7")
+def test_all_texts_are_mended_and_the_rest_stays() -> None:
+    rest = {"label": "x", "language": "fr", "domain": "hotel", "id": "7"}
+    found = Unicode().clean(Example("a\x00", "e\u0301", choices=("b\x00", "e\u0301"), **rest))
+    assert found == Example("a", "é", choices=("b", "é"), **rest)
 
 
 @given(text=st.text(st.characters(codec="utf-8")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tfxl.example import UNKNOWN_LANGUAGE, Example
@@ -17,6 +17,12 @@ class Cleaner(Part):
     @abstractmethod
     def clean(self, example: Example) -> Example | None:
         """Returns the example, mended or as it was, or None to drop it."""
+
+
+def on_texts(mend: Callable[[str], str], example: Example) -> Example:
+    """Returns an example all of whose texts are mended: the text, the second text, and the choices."""
+    second = None if example.second_text is None else mend(example.second_text)
+    return replace(example, text=mend(example.text), second_text=second, choices=tuple(map(mend, example.choices)))
 
 
 @dataclass(slots=True)

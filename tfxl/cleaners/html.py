@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import replace
 
-from tfxl.cleaners import Cleaner
+from tfxl.cleaners import Cleaner, on_texts
 from tfxl.example import Example
 
 _BREAKING = (
@@ -39,8 +38,7 @@ class Html(Cleaner):
 
     def clean(self, example: Example) -> Example:
         """Returns the example with the text of its texts."""
-        second = example.second_text
-        return replace(example, text=_strip(example.text), second_text=None if second is None else _strip(second))
+        return on_texts(_strip, example)
 
 
 def _strip(text: str) -> str:
