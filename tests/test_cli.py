@@ -13,6 +13,7 @@ import re
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 import tomllib
 from collections.abc import Callable, Sequence
@@ -542,6 +543,22 @@ class TestTexts:
                 assert [row.text for row in next(chunks)] == [text]
             writing.close()
             assert [row for chunk in chunks for row in chunk] == []
+
+    def test_who_stops_reading_before_the_pipe_ends_leaves_in_peace(self) -> None:
+        program = """
+            import sys
+            from tfxl.cli import texts
+
+            chunks = texts.chunks(["-"], None, columns={}, layout=("text",), stdin=sys.stdin.buffer)
+            print(next(chunks)[0].text)
+        """
+        command = [sys.executable, "-c", textwrap.dedent(program)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+            process.stdin.write("eins\n")
+            process.stdin.flush()
+            assert process.wait(timeout=100) == 0, process.stderr.read()
+            assert process.stdout.read() == "eins\n"
 
     def test_what_breaks_a_stream_is_raised(self) -> None:
         def broken() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -172,6 +173,17 @@ def as_they_come(rows: Iterable[Row]) -> Iterator[list[Row]]:
             return
 
 
+def _own(stream: BinaryIO) -> BinaryIO:
+    """Returns a handle of its own for the thread that reads, which may still wait for a line when the program ends.
+
+    Python closes standard input then, and aborts if a thread has it locked.
+    """
+    try:
+        return os.fdopen(os.dup(stream.fileno()), "rb")
+    except OSError:  # it is no file of the system
+        return stream
+
+
 def in_chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Yields full chunks, and what is left at the end."""
     iterator = iter(rows)
@@ -197,7 +209,7 @@ def chunks(
             yield from in_chunks(from_arguments(texts[start:place], layout))
             start = place + 1
             if place < len(texts):
-                yield from as_they_come(from_lines(stdin, layout))
+                yield from as_they_come(from_lines(_own(stdin), layout))
     if file is not None:
         yield from in_chunks(from_file(file, columns, layout))
 
