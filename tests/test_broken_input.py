@@ -184,6 +184,8 @@ CASES = {
     "quoted number": training("training.learning_rate='1e-4'", "training.learning_rate = '1e-4' (str)", "number"),
     "number for a text": training("name=3", "name = 3 (int)", "string"),
     "name of a folder elsewhere": training("name='../broken'", "name = '../broken'"),
+    "endless clipping": training("training.clip_norm=inf", "training.clip_norm = inf", "finite"),
+    "seed of 33 bits": training("seed=4294967296", "seed = 4294967296", "less than 4294967296"),
     "negative epochs": training("training.epochs=-1", "training.epochs = -1", "greater than or equal to 0"),
     "no rows a step": training("training.batch_size=0", "training.batch_size = 0"),
     "unknown tuner": training("tuner.kind=frosen", "tuners: kind = 'frosen'", "did you mean 'frozen'?"),

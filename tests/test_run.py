@@ -5,12 +5,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tfxl import run
+from tfxl.backend import tf
 from tfxl.encoders import INPUTS, blocks
 from tfxl.errors import DataError, ModelError, RecipeError
 from tfxl.evaluation.record import Evaluation
@@ -297,9 +299,28 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 tf.distribute.MirroredStrategy = lambda make=tf.distribute.MirroredStrategy: make(["CPU:0", "CPU:1"])
 
 from tfxl import run
+from tfxl.backend import tf
 
 run.train(*sys.argv[1:])
 """
+
+
+@pytest.mark.parametrize(
+    ("cluster", "task", "folder"),
+    [
+        ({"chief": ["a:1"], "worker": ["b:1", "c:1"]}, ("chief", 0), ""),
+        ({"chief": ["a:1"], "worker": ["b:1", "c:1"]}, ("worker", 0), "worker-1"),
+        ({"chief": ["a:1"], "worker": ["b:1", "c:1"]}, ("worker", 1), "worker-2"),
+        ({"worker": ["b:1", "c:1"]}, ("worker", 0), ""),
+        ({"worker": ["b:1", "c:1"]}, ("worker", 1), "worker-1"),
+    ],
+)
+def test_one_host_publishes(recipe, cluster, task, folder):
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec(cluster), task_type=task[0], task_id=task[1]
+    )
+    placed = run.placed(resolve(recipe), SimpleNamespace(cluster_resolver=resolver))
+    assert Path(placed.output).name == (folder or Path(resolve(recipe).output).name)
 
 
 @pytest.mark.slow
@@ -307,6 +328,7 @@ def test_two_devices_train_what_one_does(recipe, tmp_path):
     overrides = [
         "training.epochs=3",
         "training.optimizer=sgd",
+        "training.batch_size=5",  # which two devices cannot share evenly
         "tuner.kind=gradual",
         "tuner.layers_per_epoch=1",
         'head={kind="pooled", dropout=0.0}',  # each device draws its own

@@ -64,7 +64,7 @@ class Run(Settings):
     """A whole run. Its parts are named by kind and settings only, so it can be written down, compared and repeated."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    seed: int = Field(default=42, ge=0)
+    seed: int = Field(default=42, ge=0, lt=2**32)
     output: str = "saved_models"
     data: DataSettings
     start: str = ""

@@ -138,7 +138,10 @@ def measure(done: Learnt, *, progress: Progress) -> dict[str, bytes]:
 def placed(run: Run, devices: tf.distribute.Strategy) -> Run:
     """Returns the run with an output of its own for each host but the first, so that only one publishes the model."""
     resolver = devices.cluster_resolver
-    worker = resolver.task_id if resolver is not None and resolver.task_type == "worker" else 0
+    worker = 0
+    if resolver is not None and resolver.task_type == "worker":
+        # Worker 0 publishes only where there is no chief.
+        worker = resolver.task_id + ("chief" in resolver.cluster_spec().jobs)
     return run.model_copy(update={"output": str(training_folder(run) / f"worker-{worker}")}) if worker else run
 
 
@@ -187,7 +190,7 @@ def fit(
     """Builds the model and trains it, scoring the validation data per language after each epoch."""
     logs = training_folder(run) / "logs" / time.strftime("%Y-%m-%d_%H-%M-%S")  # runs of one name side by side
     quick = run.model_copy(update={"evaluation": run.evaluation.model_copy(update={"samples": 0})})
-    with precision.using(run.training.precision):
+    with precision.using(run.training.precision, devices):
         with devices.scope():
             model = build_model(parts)
         served = on_one_device(model, parts)

@@ -77,6 +77,17 @@ def test_without_onednn_there_is_none(machine, monkeypatch):
     assert precision.resolve("auto") == "float32"
 
 
+def test_a_tpu_of_another_host_is_no_processor(machine, monkeypatch):
+    class FarTpu:
+        pass
+
+    machine(instructions=["avx2"])
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", FarTpu)
+    with precision.using("auto", FarTpu()) as chosen:
+        assert (chosen, keras.mixed_precision.global_policy().name) == ("bfloat16", "mixed_bfloat16")
+        assert not option()
+
+
 def option():
     return tf.config.optimizer.get_experimental_options().get(precision.GRAPH_OPTION, False)
 

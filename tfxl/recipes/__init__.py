@@ -122,7 +122,7 @@ def _split(override: str) -> tuple[list[str], Any]:
     try:
         return keys, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return keys, text
+        return keys, text.strip()
 
 
 def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:

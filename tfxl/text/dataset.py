@@ -196,8 +196,9 @@ class Batches:
         seed: The order is a pure function of it and of the epoch.
         shares: Gives the share of each group by the number of its items; as many as it has if None.
         static: Pads to few shapes, with full batches, for XLA and TPU; each batch to its longest text if None.
-        replicas: Devices that share a batch. Rows of one text must not be parted, so that tasks with several rows a
-            text get batches of a multiple of it.
+        replicas: Devices that share a batch. Batches are filled up to a multiple of it: each device takes the mean over
+            its own rows, so that unequal shares would give rows unequal weights, and rows of one text must not be
+            parted.
     """
 
     def __init__(
@@ -214,7 +215,7 @@ class Batches:
     ) -> None:
         self.rows, self.task, self.tokenizer = rows, task, tokenizer
         self.batch_size, self.seed, self.static = batch_size, seed, static
-        self.step = replicas if max(task.readings) > 1 else 1
+        self.step = replicas
         if static and len(set(task.readings)) > 1:
             numbers = ", ".join(map(str, sorted(set(task.readings))))
             raise RecipeError(

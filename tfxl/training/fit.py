@@ -36,14 +36,14 @@ class Settings(base.Settings):
     """Batches that make one update; memory holds one batch at a time. They are counted over the whole run: what is left
     at its end, at most `accumulation_steps - 1` batches, is not applied."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: float = Field(default=1e-4, gt=0, allow_inf_nan=False)
     """The highest rate. Larger encoders want less: 2e-5 to 5e-5."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """The share of all updates in which the rate rises from 0."""
     schedule: Decay = "linear"
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     """On matrices only: not on biases, layer normalisation and word embeddings."""
-    clip_norm: float = Field(default=1.0, ge=0)
+    clip_norm: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     """Gradients are scaled down to this global norm; 0 leaves them as they are."""
     lazy_embeddings: bool = True
     """Whether only the rows of the word embeddings that a batch uses are updated: much faster, and nearly the same."""
@@ -137,7 +137,8 @@ def fit(
     check_early_stopping(settings, validates=score is not None)
     check_strategy(model, settings.strategy)
     dropout.seed(model, seed)
-    with using(settings.precision) as chosen, model.distribute_strategy.scope(), dropout.cheap_masks(model):
+    devices = model.distribute_strategy
+    with using(settings.precision, devices) as chosen, devices.scope(), dropout.cheap_masks(model):
         trained = compiled(model, task.loss(), settings, updates=updates, multipliers=multipliers or {})
         watchers = watching.watchers(
             settings, batches, directory=directory, config=config, score=score, progress=progress

@@ -28,15 +28,20 @@ AMPERE = (8, 0)
 """The first compute capability of GPUs with bfloat16."""
 
 
-def resolve(name: str) -> Literal["float32", "bfloat16"]:
+def resolve(name: str, devices: tf.distribute.Strategy | None = None) -> Literal["float32", "bfloat16"]:
     """Returns the precision that `name` means on this machine: `auto` is bfloat16 where the hardware has it.
+
+    Args:
+        name: `auto`, `float32` or `bfloat16`.
+        devices: What trains; the strategy in whose scope it is called if None. A TPU may be on another host, where no
+            list of devices shows it.
 
     Raises:
         RecipeError: bfloat16 is asked for where it would be emulated, slowly.
     """
     if name == "auto":
-        return "bfloat16" if available() else "float32"
-    if name == "bfloat16" and not available():
+        return "bfloat16" if available(devices) else "float32"
+    if name == "bfloat16" and not available(devices):
         raise RecipeError(
             'training.precision = "bfloat16", which this machine has no instructions for',
             expected="a GPU, a TPU or a processor with avx512_bf16 or amx_bf16",
@@ -45,20 +50,20 @@ def resolve(name: str) -> Literal["float32", "bfloat16"]:
     return "bfloat16" if name == "bfloat16" else "float32"
 
 
-def available() -> bool:
-    """Returns whether this machine multiplies bfloat16 in hardware."""
+def available(devices: tf.distribute.Strategy | None = None) -> bool:
+    """Returns whether what trains multiplies bfloat16 in hardware."""
     gpus = tf.config.list_physical_devices("GPU")
-    if not on_processor():
+    if not on_processor(devices):
         return all(_compute_capability(gpu) >= AMPERE for gpu in gpus)
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
         return False
     return bool(instructions() & INSTRUCTIONS)
 
 
-def on_processor() -> bool:
+def on_processor(devices: tf.distribute.Strategy | None = None) -> bool:
     """Returns whether training runs on the processor itself, for want of a GPU or TPU."""
     # Logical devices would tell more, but listing them starts the runtime, after which no cluster can be joined.
-    on_tpu = isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy)
+    on_tpu = isinstance(devices or tf.distribute.get_strategy(), tf.distribute.TPUStrategy)
     return not on_tpu and not any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
 
 
@@ -77,11 +82,12 @@ def instructions(path: str | Path = "/proc/cpuinfo") -> set[str]:
 
 
 @contextmanager
-def using(name: str) -> Iterator[Literal["float32", "bfloat16"]]:
+def using(name: str, devices: tf.distribute.Strategy | None = None) -> Iterator[Literal["float32", "bfloat16"]]:
     """Sets the precision for layers that are made and functions that are traced inside, and puts the old one back.
 
     Args:
         name: `auto`, `float32` or `bfloat16`.
+        devices: What trains: see `resolve`.
 
     Yields:
         The precision in use.
@@ -89,13 +95,13 @@ def using(name: str) -> Iterator[Literal["float32", "bfloat16"]]:
     Raises:
         RecipeError: bfloat16 is asked for where it would be emulated.
     """
-    precision = resolve(name)
+    precision = resolve(name, devices)
     policy = keras.mixed_precision.global_policy()
     options = tf.config.optimizer.get_experimental_options()
     half = precision == "bfloat16"
     try:
-        tf.config.optimizer.set_experimental_options({GRAPH_OPTION: half and on_processor()})
-        if half and not on_processor():
+        tf.config.optimizer.set_experimental_options({GRAPH_OPTION: half and on_processor(devices)})
+        if half and not on_processor(devices):
             keras.mixed_precision.set_global_policy("mixed_bfloat16")
         yield precision
     finally:
