@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tfxl.backend import tf
 from tfxl.errors import DataError, RecipeError
 from tfxl.example import Example
 from tfxl.tasks.classification import Classification, LabelLoss, probabilities
@@ -20,6 +21,14 @@ def softmax(logits):
 def test_loss_is_cross_entropy():
     expected = -np.log(softmax(LOGITS)[np.arange(6), TARGET])
     np.testing.assert_allclose(LabelLoss().call(TARGET, LOGITS), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_the_focal_loss_of_a_sure_row_has_a_gradient(gamma):
+    logits = tf.Variable([[40.0, 0.0, 0.0]])
+    with tf.GradientTape() as tape:
+        loss = LabelLoss(focal_gamma=gamma, label_smoothing=0.1).call(tf.constant([0]), logits)
+    assert np.isfinite(tape.gradient(loss, logits).numpy()).all()
 
 
 def test_focal_loss_weighs_by_what_is_missing():

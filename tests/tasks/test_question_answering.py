@@ -30,6 +30,7 @@ from tfxl.tasks.question_answering import (
 )
 from tfxl.text import units
 from tfxl.text.dataset import Batches, Rows
+from tfxl.text.spans import is_unseen
 
 CONTEXTS = [
     "the room was clean and the food was good but the train was late",
@@ -160,14 +161,32 @@ def test_targets_hold_the_answer(vocabulary, data):
     starts, ends = encoded["starts"][0].numpy(), encoded["ends"][0].numpy()
     raw = context.encode()
     first_byte, last_byte = features["answer"][0]
-    assert raw[first_byte:last_byte].decode() == answer.strip()
-    if not answer.strip() or first_byte < starts[starts >= 0].min() or last_byte > ends.max():
+    seen = answer.strip("".join(filter(is_unseen, answer)))
+    assert raw[first_byte:last_byte].decode() == seen
+    if not seen or first_byte < starts[starts >= 0].min() or last_byte > ends.max():
         assert (first, last) == (0, 0)  # no answer, or one that is no token: characters that the tokenizer drops
     else:
         assert starts[first] <= first_byte
         assert ends[last] >= last_byte
         assert raw[first_byte:last_byte] in raw[starts[first] : ends[last]]
         assert first <= last
+
+
+@VOCABULARIES
+@pytest.mark.parametrize("mark", ["\u200f", "\u200b", "\ufeff"])
+def test_what_is_not_seen_around_an_answer_does_not_widen_its_target(vocabulary, mark):
+    task, context = QuestionAnswering(max_length=64, stride=8), f"das {mark}Zimmer{mark} war gut"
+    targets = []
+    for answer in ("Zimmer", f"{mark}Zimmer{mark}"):
+        features = task.features([Example("wo ?", second_text=context, label=((answer, context.index(answer)),))])
+        encoded = task.encode({name: tf.constant(value) for name, value in features.items()}, tokenizer(vocabulary))
+        targets.append(encoded["target"][0].numpy().tolist())
+    assert targets[0] == targets[1] != [0, 0]
+
+
+def test_a_character_of_several_tokens_is_an_answer_from_its_first_to_its_last():
+    starts, ends = tf.constant([[0, 1, 2, 2, 2, 6]]), tf.constant([[0, 2, 5, 5, 5, 7]])
+    assert tokens_of_answer(starts, ends, tf.constant([[2, 5]])).numpy().tolist() == [[2, 4]]
 
 
 def test_targets_by_hand():

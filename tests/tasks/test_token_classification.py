@@ -310,6 +310,14 @@ def test_the_other_half_of_a_label_is_learned_too():
     assert task.gold(Example("Bonn", label=("B-LOC",), words=("Bonn",))) == ("B-LOC",)
 
 
+def test_spans_of_data_without_beginnings_are_learned_with_them():
+    task = make(labels=["O", "I-PER", "I-LOC"])
+    example = Example("Ann Lee in Bonn", label=("I-PER", "I-PER", "O", "I-LOC"), words=("Ann", "Lee", "in", "Bonn"))
+    learned = [task.tags[tag] for tag in task.features([example])["word_tags"][0]]
+    assert learned == ["B-PER", "I-PER", "O", "B-LOC"]
+    assert task.gold(example) == example.label
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("head", [Token(dropout=0.0), Crf(dropout=0.0)])
 def test_static_shapes_and_xla_make_the_same_updates(head, tmp_path):

@@ -101,6 +101,15 @@ def test_what_no_op_can_do_has_a_reason(change: dict[str, Any], reason: str) -> 
     assert reason in published.obstacle(written(**change), {})
 
 
+@pytest.mark.parametrize("model", [models.WordPiece({"[UNK]": 0}, unk_token="[UNK]"), models.Unigram([("a", 0.0)], 0)])
+def test_words_that_were_added_are_cut_out_before_anything_else(model: Any) -> None:
+    library = tokenizers.Tokenizer(model)
+    library.add_special_tokens(["<mask>", "<query>"])
+    assert "added" not in published.obstacle(json.loads(library.to_str()), {})
+    library.add_tokens(["covid-19"])
+    assert "'covid-19'" in published.obstacle(json.loads(library.to_str()), {})
+
+
 @pytest.mark.parametrize("content", [" ", "▁"])
 def test_nothing_is_in_the_way_of_the_usual_files(content: str) -> None:
     space = normalizers.Replace(tokenizers.Regex(" {2,}"), content)

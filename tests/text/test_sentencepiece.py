@@ -60,6 +60,21 @@ def test_ids_are_those_of_camembert(model: bytes) -> None:
     again = from_files(tokenizer.files())
     assert "tokenizer.json" in tokenizer.files()
     assert again.special == tokenizer.special and again.vocabulary() == tokenizer.vocabulary()
+    assert again.kinds() == tokenizer.kinds()
+
+
+def test_all_tokens_behind_a_vocabulary_are_read_and_stay_special(tokenizer: SentencePiece) -> None:
+    whole = json.loads(as_json(tokenizer, nested=True))
+    first = len(whole["model"]["vocab"])
+    (mask,) = [token for token in whole["added_tokens"] if token["content"] == "<mask>"]
+    mask["id"] = first + 1
+    whole["added_tokens"].append({**mask, "id": first, "content": "<query>"})
+    found = from_files({"tokenizer.json": json.dumps(whole).encode()})
+    assert found.special.mask == first + 1 and found.size == first + 2
+    again = from_files(found.files())
+    assert again.kinds() == found.kinds()
+    texts = tf.constant(["a <query> b"])
+    assert again.pieces(texts).to_list() == found.pieces(texts).to_list()
 
 
 def test_a_checkpoint_gets_its_own_model_back(model: bytes, tokenizer: SentencePiece) -> None:

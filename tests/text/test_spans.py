@@ -32,6 +32,13 @@ def test_what_a_scheme_says():
     assert spans.plain(["NOUN", "VERB"]).label == (0, 1)
 
 
+@given(st.lists(st.sampled_from(TAGS), max_size=7))
+def test_begun_tags_make_the_same_spans_and_begin_each_of_them(tags):
+    begun = spans.begun(tags)
+    assert spans_of_tags(begun) == spans_of_tags(tags)
+    assert all(begun[start] == f"B-{label}" for label, start, _ in spans_of_tags(begun))
+
+
 @settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from(TAGS), max_size=7), min_size=1, max_size=4))
 def test_any_tags_make_the_spans_that_seqeval_reads(rows):

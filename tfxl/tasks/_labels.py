@@ -193,5 +193,6 @@ class LabelLoss(keras.losses.Loss):
         loss = -tf.reduce_sum(smooth * log_probabilities, axis=-1)
         if self.focal_gamma:
             right = tf.exp(tf.reduce_sum(hot * log_probabilities, axis=-1))
-            loss *= (1.0 - right) ** self.focal_gamma
+            # The gradient of a root of 0 is infinite, and a sure row's probability is 1 to float32.
+            loss *= tf.maximum(1.0 - right, 1e-7) ** self.focal_gamma
         return loss

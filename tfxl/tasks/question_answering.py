@@ -14,6 +14,7 @@ from tfxl.errors import DataError
 from tfxl.example import Example, Prediction, Span
 from tfxl.tasks import Task, Tensors
 from tfxl.text import units
+from tfxl.text.spans import is_unseen
 
 if TYPE_CHECKING:
     from tfxl.text.tokenizer import Tokenizer
@@ -241,7 +242,8 @@ def tokens_of_answer(starts: tf.Tensor, ends: tf.Tensor, answer: tf.Tensor) -> t
     first = tf.reduce_max(tf.where(begins, position, -1), axis=1)
     last = tf.reduce_min(tf.where(reaches, position, nowhere), axis=1)
     whole = (first >= 0) & (last < nowhere)
-    return tf.where(whole[:, None], tf.stack([first, last], axis=1), 0)
+    # Where a character is several tokens of the same place (bytes), its first one is found last.
+    return tf.where(whole[:, None], tf.stack([tf.minimum(first, last), tf.maximum(first, last)], axis=1), 0)
 
 
 def between_separators(encoded: Tensors) -> tf.Tensor:
@@ -319,9 +321,10 @@ def _stands(answer: Any, context: str) -> bool:
 
 
 def _bytes_of_answer(example: Example) -> tuple[int, int]:
-    """The first byte of the first answer, white space around it left out, and the byte after its last."""
+    """The first byte of the first answer, and the byte after its last; without what is not seen around it."""
     text, start = next(iter(_checked(example)), ("", 0))
-    if not text.strip():
+    seen = [place for place, letter in enumerate(text) if not is_unseen(letter)]
+    if not seen:
         return -1, -1
-    first = len(((example.second_text or "")[:start] + text[: len(text) - len(text.lstrip())]).encode())
-    return first, first + len(text.strip().encode())
+    first = len(((example.second_text or "")[:start] + text[: seen[0]]).encode())
+    return first, first + len(text[seen[0] : seen[-1] + 1].encode())

@@ -101,7 +101,9 @@ class TokenClassification(Task):
         features = super().features(examples)
         if any(example.label is None for example in examples):
             return features
-        tags = [[self._indices[tag] for tag in self.gold(example)] for example in examples]
+        gold = [self.gold(example) for example in examples]
+        # A chain begins spans with `B-` alone, which data with `I-` alone (IO, IOB1) would never teach it.
+        tags = [[self._indices[tag] for tag in (spans.begun(row) if self.is_bio else row)] for row in gold]
         places = [spans.place_words(example.text, example.words) for example in examples]
         return {
             **features,

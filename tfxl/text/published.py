@@ -76,6 +76,9 @@ def obstacle(whole: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Returns why TensorFlow's ops cannot cut texts as the file says; an empty text if they can."""
     model = whole.get("model") or {}
     row = _single(whole)
+    own = {token["content"] for token in whole.get("added_tokens") or () if not token.get("special", True)}
+    if written := sorted(own - {name for known in KNOWN.values() for name in known}):
+        return f"the added token {written[0]!r} is cut out of texts before anything else"
     if row and (len(row) != 3 or row[1]):
         return f"a text stands as {' '.join(name or 'TEXT' for name in row)}, not between two special tokens"
     if model.get("type") == "WordPiece":

@@ -108,7 +108,9 @@ class SentencePiece(Tokenizer):
             unknown = int(whole["model"]["unk_id"])
         except (KeyError, TypeError, ValueError) as error:
             raise damaged("tokenizer.json", f"{type(error).__name__} {error}") from None
-        listed += [(token["content"], 0.0) for token in added.values() if token["id"] == len(listed)]
+        for token in sorted(added.values(), key=lambda token: token["id"]):
+            if token["id"] == len(listed):
+                listed.append((token["content"], 0.0))
         kinds = dict.fromkeys([*added, *special_names(config, NAMES).values()], Kind.CONTROL)
         pieces = [Piece(text, score, kinds.get(text, Kind.NORMAL)) for text, score in listed]
         pieces[unknown] = pieces[unknown]._replace(kind=Kind.UNKNOWN)
@@ -166,6 +168,11 @@ class SentencePiece(Tokenizer):
             files["tokenizer.json"] = self._as_json()
         return {**files, "tokenizer_config.json": json.dumps(config, ensure_ascii=False, indent=2).encode()}
 
+    def _unwritten(self) -> set[int]:
+        """The pieces that no text is cut into: the special tokens, and further ones of their kind."""
+        control = {id for id, piece in enumerate(self._parts.pieces) if piece.kind == Kind.CONTROL}
+        return control | {id for id in self.special if id is not None}
+
     def _as_json(self) -> bytes:
         """Writes what `from_json` reads, in the form of the `tokenizers` library."""
         vocabulary = [[piece.text, piece.score] for piece in self._parts.pieces]
@@ -173,9 +180,7 @@ class SentencePiece(Tokenizer):
         return json.dumps(
             {
                 "version": "1.0",
-                "added_tokens": [
-                    _added(id, self.piece(id)) for id in sorted(id for id in self.special if id is not None)
-                ],
+                "added_tokens": [_added(id, self.piece(id)) for id in sorted(self._unwritten())],
                 "normalizer": {"type": "Precompiled", "precompiled_charsmap": charsmap} if charsmap else None,
                 "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
                 "post_processor": None,

@@ -53,6 +53,12 @@ def complete(tags: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*tags, *both]))
 
 
+def begun(tags: Sequence[str]) -> list[str]:
+    """Returns tags of the same spans in which each span begins with `B-`, as the rule reads them."""
+    pairs = zip(["O", *tags], tags, strict=False)
+    return [f"B-{tag[2:]}" if tag[:2] == "I-" and before[2:] != tag[2:] else tag for before, tag in pairs]
+
+
 def bio(tags: Sequence[str]) -> Scheme:
     """Returns the scheme of `O`, `B-LABEL` and `I-LABEL`, each label with both."""
     labels = tuple(dict.fromkeys(tag[2:] for tag in tags if tag != "O"))
@@ -201,7 +207,7 @@ def place_words(text: str, words: Sequence[str]) -> list[WordPlace]:
         place = text.find(word, character)
         if place < 0:
             raise ValueError(word)
-        visible = word.lstrip("".join(letter for letter in set(word) if _is_unseen(letter)))
+        visible = word.lstrip("".join(letter for letter in set(word) if is_unseen(letter)))
         byte += len(text[character:place].encode())
         start, end = byte + len(word.encode()) - len(visible.encode()), byte + len(word.encode())
         found.append(WordPlace(start, end))
@@ -209,6 +215,6 @@ def place_words(text: str, words: Sequence[str]) -> list[WordPlace]:
     return found
 
 
-def _is_unseen(letter: str) -> bool:
-    """Whether a tokenizer leaves a character out at the beginning of a token."""
+def is_unseen(letter: str) -> bool:
+    """Returns whether a tokenizer leaves a character out at the edges of a token."""
     return letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf", "Zs", "Zl", "Zp")
