@@ -98,7 +98,7 @@ def _tensorflow(folder: Path, architecture: str, rows: Rows, positions: np.ndarr
     from tfxl.backend import tf
 
     kind = getattr(transformers, f"TF{architecture}")
-    model = kind(transformers.AutoConfig.from_pretrained(folder))
+    model = kind(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False))
     arrays = read_tensors(folder)
     model.build_in_name_scope()
     load_pytorch_state_dict_in_tf2_model(model, {name: arrays[name] for name in arrays}, allow_missing_keys=True)
@@ -136,7 +136,8 @@ def tokenize(folder: Path, texts: Sequence[str]) -> list[list[int]] | None:
     """Returns the ids of texts as transformers' own tokenizer gives them; None if it cannot load the folder."""
     try:
         with _quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            # Unless told not to, transformers asks on the terminal whether to run code that the folder holds.
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception:  # whatever a library of tokenizers does on files that are not its own
         return None
     return [tokenizer(text, truncation=False)["input_ids"] for text in texts]
