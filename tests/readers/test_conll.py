@@ -116,6 +116,14 @@ def test_documents_are_passed_over(tmp_path: Path) -> None:
     assert read(path, label=2)[0].label == ("NNP", "VBZ")
 
 
+@pytest.mark.parametrize("mark", ["-DOCSTART-", "-DOCSTART- O", "-DOCSTART-\tO", "-DOCSTART- -X- -X- -X- O"])
+@pytest.mark.parametrize("space", [" ", "\t"])
+def test_documents_may_have_other_columns_than_words(tmp_path: Path, mark: str, space: str) -> None:
+    rows = "EU NNP I-NP B-ORG\nrejects VBZ I-VP O\n".replace(" ", space)
+    path = write(tmp_path / "rows.conll", f"{mark}\n\n{rows}\n{mark}\n{rows}")
+    assert [(e.words, e.label) for e in read(path)] == [(("EU", "rejects"), ("B-ORG", "O"))] * 2
+
+
 @pytest.mark.parametrize(
     ("content", "settings", "got", "fix"),
     [

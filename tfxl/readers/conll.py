@@ -89,13 +89,15 @@ class Conll(Reader):
         """Returns the cells of each word; none if one of them is wrong."""
         rows = []
         for line, text in sentence.rows:
+            if _is_document(text):  # before its columns are counted, which need not be those of words
+                continue
             try:
                 rows.append(table.cells(text))
             except ValueError as error:
                 fix = "Correct the line (columns stand apart by tabs or, where the first line has none, by spaces)"
                 self.reject(path, line, str(error), expected=table.expected, fix=fix)
                 return []
-        return [row for row in rows if row[0] != _DOCUMENT]
+        return rows
 
     def _example(self, path: str | Path, sentence: Sentence, rows: list[list[str]], language: str) -> Example | None:
         told, place = self.settings, f"{path}:{sentence.line}"
@@ -164,6 +166,10 @@ def _label(sentence: Sentence, rows: list[list[str]], place: Place) -> Any:
 
 def _cells(rows: list[list[str]], column: int, *, blank: str = "") -> list[str]:
     return [row[column - (column > 0)] or blank for row in rows]
+
+
+def _is_document(text: str) -> bool:
+    return _SPACE.split(text.strip(" \t"), maxsplit=1)[0] == _DOCUMENT
 
 
 def _is_column(place: Place) -> bool:
