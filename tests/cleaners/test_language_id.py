@@ -55,6 +55,23 @@ def test_renames_when_told() -> None:
     assert cleaner.clean(Example(TEXTS["de"], language="en")) == Example(TEXTS["de"], language="de")
 
 
+@pytest.mark.parametrize(
+    ("codes", "code"), [(("de", "no"), "no"), (("de", "nor"), "no"), (("de", "no", "nb"), "nb"), ((), "nb")]
+)
+def test_a_language_is_called_what_the_settings_call_it(codes: tuple[str, ...], code: str) -> None:
+    text = "Rommet var rent og pent, men frokosten var dessverre ikke noe å skryte av."
+    cleaner = LanguageId(languages=codes, mismatch="rename", confidence=0.5)
+    for claimed in ("und", "de"):
+        named = cleaner.clean(Example(text, language=claimed))
+        assert named is not None and named.language == code
+
+
+def test_serbo_croatian_is_called_so_where_the_settings_do() -> None:
+    cleaner = LanguageId(languages=("de", "sh"), confidence=0.3)
+    named = cleaner.clean(Example("Soba je bila čista, ali doručak nije bio dobar.", language="und"))
+    assert named is not None and named.language == "sh"
+
+
 @pytest.mark.parametrize(("codes", "got"), [(("de", "ace"), "'ace'"), (("de",), "only 'de'"), (("de", "??"), "??")])
 def test_refuses_languages_that_it_cannot_tell_apart(codes: tuple[str, ...], got: str) -> None:
     with pytest.raises(RecipeError) as error:

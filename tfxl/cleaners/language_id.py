@@ -46,12 +46,17 @@ class LanguageId(Cleaner):
         if found is None or found in self._variants(claimed):
             return example
         if claimed == UNKNOWN_LANGUAGE or self.settings.mismatch == "rename":
-            return replace(example, language=found)
+            return replace(example, language=self._named(found))
         return None
 
     @staticmethod
     def _variants(code: str) -> frozenset[str]:
         return _MEMBERS.get(code, frozenset({code}))
+
+    def _named(self, found: str) -> str:
+        """Returns what the settings call a language that was found: `no` where they say so, and not `nb`."""
+        codes = [_base(code) for code in self.settings.languages]
+        return found if found in codes else next((code for code in codes if found in self._variants(code)), found)
 
     def _detect(self, text: str) -> str | None:
         """Returns the code of the language that the detector is sure of, or None."""
