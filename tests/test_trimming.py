@@ -147,6 +147,14 @@ def test_skipped_rows_are_told(weights: str, tmp_path: Path) -> None:
     assert "texts: 5 rows skipped" in told.lines
 
 
+def test_second_texts_and_choices_are_texts_too(tmp_path: Path) -> None:
+    row = {"text": "Was ist das?", "second": "Es bellt.", "one": "ein Hund", "two": "eine Katze"}
+    (tmp_path / "de.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    reader = {"kind": "jsonl", "label": "", "second_text": "second", "choices": ["one", "two"]}
+    found = trimming.read_texts([f"{tmp_path}/{{language}}.jsonl"], ["de"], reader=reader)
+    assert found == {"de": list(row.values())}
+
+
 def test_wrong_outputs_are_found_before_the_work(weights: str, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     for output in ("", tmp_path / "there"):

@@ -177,8 +177,8 @@ def read_texts(
     for pattern in patterns:
         for path, language in expand(pattern, language_codes, files=built.reads_files):
             for example in built.read(path, language=language):
-                both = (example.text, example.second_text)
-                found.setdefault(example.language, []).extend(text for text in both if text)
+                every = (example.text, example.second_text, *example.choices)
+                found.setdefault(example.language, []).extend(text for text in every if text)
     _tell_skipped(built.skipped, what, progress)
     return found
 
