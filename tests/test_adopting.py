@@ -69,17 +69,18 @@ def test_check_writes_nothing(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("error", [0.01, np.nan])
 @pytest.mark.parametrize(("broken", "named"), [(None, "the head"), (0, "the embeddings"), (2, "layer 2 of 3")])
 def test_another_answer_is_refused_with_the_layer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int | None, named: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int | None, named: str, error: float
 ) -> None:
     original = reference.outputs
 
     def other(*arguments: Any, **options: Any) -> reference.Outputs:
         found = original(*arguments, **options)
         if broken is None:
-            return found._replace(logits=found.logits + 0.01)
-        hidden = [each + 0.01 * (place >= broken) for place, each in enumerate(found.hidden)]
+            return found._replace(logits=found.logits + error)
+        hidden = [each + error if place >= broken else each for place, each in enumerate(found.hidden)]
         return found._replace(hidden=hidden)
 
     monkeypatch.setattr(reference, "outputs", other)
