@@ -36,6 +36,20 @@ def test_streams_rows_and_names_labels(hub: list[tuple]) -> None:
     assert hub == [("mylab/reviews", None, "train", True)]
 
 
+def test_names_lists_of_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = datasets.ClassLabel(names=["O", "B-LOC"])
+    columns = {"tags": datasets.Sequence(kind), "layers": datasets.Sequence(datasets.Sequence(kind)), "old": [kind]}
+    features = datasets.Features({**columns, "numbers": datasets.Sequence(datasets.Value("int64"))})
+    rows = {"tags": [[0, 1, -1], None], "layers": [[[1], [0]], []], "old": [[1], [0]], "numbers": [[1, 0], []]}
+    data = datasets.Dataset.from_dict(rows, features=features).to_iterable_dataset()
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: data)
+    reader = Huggingface(text="tags", label="layers")
+    assert [row for _, row in reader.rows("mylab/tags")] == [
+        {"tags": ["O", "B-LOC", None], "layers": [["B-LOC"], ["O"]], "old": ["B-LOC"], "numbers": [1, 0]},
+        {"tags": None, "layers": [], "old": ["O"], "numbers": []},
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "asked"),
     [

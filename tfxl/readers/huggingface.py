@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,22 @@ def _first_line(error: Exception) -> str:
 
 def _label_names(data: Any) -> dict[str, Callable[[Any], Any]]:
     """Returns for each column of numbered labels what turns a number into its name."""
-    features = data.features or {}
-    return {column: partial(_name, kind) for column, kind in features.items() if hasattr(kind, "int2str")}
+    namers = {column: _namer(kind) for column, kind in (data.features or {}).items()}
+    return {column: namer for column, namer in namers.items() if namer}
+
+
+def _namer(kind: Any) -> Callable[[Any], Any] | None:
+    """Returns what turns the numbers of a kind of column into names, also in lists of them; None for other kinds."""
+    if hasattr(kind, "int2str"):
+        return partial(_name, kind)
+    # datasets before 4 also writes a list of a kind as [kind].
+    inner = kind[0] if isinstance(kind, list) and kind else getattr(kind, "feature", None)
+    namer = None if inner is None else _namer(inner)
+    return partial(_names, namer) if namer else None
+
+
+def _names(namer: Callable[[Any], Any], values: Iterable[Any] | None) -> list[Any] | None:
+    return None if values is None else [namer(value) for value in values]
 
 
 def _name(kind: Any, value: int | None) -> str | None:
