@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfxl.backend import keras, tf
+from tfxl.training.replacing import replaced
 
 
 def seed(model: keras.Model, value: int) -> None:
@@ -29,14 +30,8 @@ def cheap_masks(model: keras.Model) -> Iterator[None]:
     Args:
         model: A model whose dropout layers draw from generators of their own.
     """
-    sources = _sources(model)
-    for source in sources:
-        source.dropout = _by_bytes(source)
-    try:
+    with replaced((source, "dropout", _by_bytes(source)) for source in _sources(model)):
         yield
-    finally:
-        for source in sources:
-            del source.dropout
 
 
 def _by_bytes(source: Any) -> Callable[..., tf.Tensor]:

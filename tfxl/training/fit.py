@@ -14,7 +14,7 @@ from tfxl.backend import keras, tf
 from tfxl.errors import RecipeError
 from tfxl.progress import SILENT, Progress
 from tfxl.training import callbacks as watching
-from tfxl.training import dropout
+from tfxl.training import dropout, elementwise
 from tfxl.training.model import TrainingModel
 from tfxl.training.optimizer import AdamW, RowOptimizer, Sgd
 from tfxl.training.precision import Precision, using
@@ -138,7 +138,12 @@ def fit(
     check_strategy(model, settings.strategy)
     dropout.seed(model, seed)
     devices = model.distribute_strategy
-    with using(settings.precision, devices) as chosen, devices.scope(), dropout.cheap_masks(model):
+    with (
+        using(settings.precision, devices) as chosen,
+        devices.scope(),
+        dropout.cheap_masks(model),
+        elementwise.short_gradients(model),
+    ):
         trained = compiled(model, task.loss(), settings, updates=updates, multipliers=multipliers or {})
         watchers = watching.watchers(
             settings, batches, directory=directory, config=config, score=score, progress=progress
