@@ -49,10 +49,11 @@ def gelu(inputs: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
     Args:
         inputs: Of any shape.
     """
-    share = (tf.math.erf(inputs * math.sqrt(0.5)) + 1) * 0.5  # of the normal distribution, below each number
+    places = inputs * math.sqrt(0.5)
+    share = (tf.math.erf(places) + 1) * 0.5  # of the normal distribution, below each number
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        density = tf.exp(-0.5 * math.log(2 * math.pi) - tf.square(inputs) * 0.5)
+        density = tf.exp(-0.5 * math.log(2 * math.pi) - tf.square(places))
         return upstream * (share + inputs * density)
 
     return inputs * share, gradient
