@@ -110,6 +110,7 @@ def test_order_of_rows_does_not_matter(metric: Metric, rows: Rows) -> None:
 def test_right_answers_score_best(metric: Metric, rows: Rows) -> None:
     right, wrong = metric.score(rows.gold, rows.right), metric.score(rows.gold, rows.predicted)
     assert right > wrong if metric.higher_is_better else right < wrong
+    assert np.isclose(right, metric.best)
 
 
 def test_no_rows_have_no_score(metric: Metric, rows: Rows) -> None:

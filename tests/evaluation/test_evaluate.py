@@ -20,8 +20,10 @@ from tfxl.evaluation.evaluate import Settings, evaluate, versions
 from tfxl.evaluation.groups import ALL
 from tfxl.example import Example, Prediction
 from tfxl.metrics.accuracy import Accuracy
+from tfxl.metrics.answer_f1 import AnswerF1
 from tfxl.metrics.correlation import Correlation
 from tfxl.metrics.macro_f1 import MacroF1
+from tfxl.metrics.mean_absolute_error import MeanAbsoluteError
 from tfxl.metrics.piece_accuracy import PieceAccuracy
 from tfxl.settings import validate
 
@@ -162,6 +164,34 @@ def test_hardest_are_wrong_and_the_surest_first() -> None:
         wrong = [r.confidence for r in evaluation.rows if r.language == language and r.gold != r.predicted]
         kept = [example.confidence for example in evaluation.hardest if example.language == language]
         assert kept == sorted(wrong, reverse=True)[:3]
+
+
+def test_hardest_answers_to_questions_are_those_of_the_lowest_f1() -> None:
+    told = {"in Köln": "gestern", "der alte König": "König", "sieben Tage": "die sieben Tage", "ja": "nein"}
+    examples = [Example("?", label=right, language="de", id=right) for right in told]
+    scores = (0.2, 0.9, 0.1, 0.6)
+    predictions = [Prediction(answer, {answer: score}) for answer, score in zip(told.values(), scores, strict=True)]
+    evaluation = evaluate(
+        examples,
+        predictions,
+        [AnswerF1()],
+        gold=lambda example: {"language": example.language, "answers": ("anders", example.label)},
+        settings=QUICK,
+    )
+    assert [example.id for example in evaluation.hardest] == ["ja", "in Köln", "der alte König"]
+
+
+def test_hardest_numbers_are_those_furthest_off() -> None:
+    examples = [Example(name, label=3.0, language="en", id=name) for name in ("near", "right", "far")]
+    predictions = [Prediction(number) for number in (3.5, 3.0, 1.0)]
+    evaluation = evaluate(examples, predictions, [Correlation(), MeanAbsoluteError()], settings=QUICK)
+    assert [example.id for example in evaluation.hardest] == ["far", "near"]
+
+
+def test_answers_without_a_score_of_their_own_are_hard_if_they_are_wrong() -> None:
+    examples = [Example(name, label=label, language="en", id=name) for name, label in (("a", 1.0), ("b", 2.0))]
+    evaluation = evaluate(examples, [Prediction(1.0), Prediction(3.0)], [Correlation()], settings=QUICK)
+    assert [example.id for example in evaluation.hardest] == ["b"]
 
 
 def test_texts_that_are_their_own_answers_are_not_hard() -> None:

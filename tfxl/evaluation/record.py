@@ -95,7 +95,7 @@ class Evaluation:
         labels: The labels; empty if the answers are neither labels nor sets of labels.
         trained_languages: The languages that had training rows; empty if that is not known.
         rows: The answered rows.
-        hardest: Wrong answers that the model was surest of, for each language.
+        hardest: The worst answers of each language; of equally bad ones, those that the model was surest of.
         settings: How it was measured.
         versions: The packages that it was measured with.
     """

@@ -19,6 +19,8 @@ class Metric(Part):
     """One score, the higher the better unless the part says otherwise."""
 
     higher_is_better: ClassVar[bool] = True
+    best: ClassVar[float] = 1.0
+    """The score of right answers."""
     ranks_rows: ClassVar[bool] = False
     """Whether the statistics of a row depend on the rows beside it: then those of a group are made from it alone."""
     compares_with_gold: ClassVar[bool] = True

@@ -36,6 +36,7 @@ class Joint(Metric):
             task: registry.build("metrics", spec) for task, spec in self.settings.metrics.items()
         }
         self.higher_is_better = all(metric.higher_is_better for metric in self.parts.values())  # type: ignore[misc]
+        self.best = sum(metric.best for metric in self.parts.values()) / len(self.parts)  # type: ignore[misc]
         self._sizes: list[int] = []
 
     @property
