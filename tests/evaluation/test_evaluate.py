@@ -22,6 +22,7 @@ from tfxl.example import Example, Prediction
 from tfxl.metrics.accuracy import Accuracy
 from tfxl.metrics.answer_f1 import AnswerF1
 from tfxl.metrics.correlation import Correlation
+from tfxl.metrics.joint import Joint
 from tfxl.metrics.macro_f1 import MacroF1
 from tfxl.metrics.mean_absolute_error import MeanAbsoluteError
 from tfxl.metrics.piece_accuracy import PieceAccuracy
@@ -59,6 +60,30 @@ def test_spearman_of_a_language_is_that_of_its_rows_alone() -> None:
         official = [spearmanr(numbers[rows], [side[row].label for row in rows]).statistic for side in both]
         assert math.isclose(evaluations[0].of("language", code)[0].value, official[0])
         assert math.isclose(compared[code].value, official[1] - official[0])
+
+
+def test_spearman_of_one_of_several_tasks_is_ranked_in_each_group_too() -> None:
+    generator = np.random.default_rng(0)
+    languages, numbers = ["de", "hi", "th"] * 20, generator.normal(size=60) * 10
+    examples, sides = [], [[], []]
+    for row, (number, code) in enumerate(zip(numbers.tolist(), languages, strict=True)):
+        gold = {"likeness": number, "mood": LABELS[row % 2]} if row % 5 else {"mood": LABELS[row % 2]}
+        examples.append(Example("text", label=gold, language=code, id=str(row)))
+        for side, (scale, mood) in zip(sides, ((9.0, 1), (30.0, 2)), strict=True):
+            side.append({"likeness": number * 2 + scale * float(generator.normal()), "mood": LABELS[mood]})
+    metrics = [Joint(metrics={"likeness": {"kind": "correlation"}, "mood": {"kind": "macro_f1"}})]
+    evaluations = [evaluate(examples, [Prediction()] * 60, metrics, answers=side, settings=QUICK) for side in sides]
+    compared = {each.group["language"]: each for each in compare(*evaluations).languages}
+    for code in ("de", "hi", "th"):
+        rows = [row for row in range(60) if languages[row] == code]
+        alike = [row for row in rows if row % 5]
+        scores = []
+        for side in sides:
+            correlation = spearmanr(numbers[alike], [side[row]["likeness"] for row in alike]).statistic
+            moods = [examples[row].label["mood"] for row in rows], [side[row]["mood"] for row in rows]
+            scores.append((correlation + f1_score(*moods, average="macro")) / 2)
+        assert math.isclose(evaluations[0].of("language", code)[0].value, scores[0])
+        assert math.isclose(compared[code].value, scores[1] - scores[0])
 
 
 def test_groups() -> None:

@@ -101,27 +101,13 @@ def compare(
     told = settings or Settings()
     left, right = (item if isinstance(item, Evaluation) else Evaluation.read(item) for item in (first, second))
     measure = _metric(left, metric)
-    pairs = _paired(left.rows, right.rows)
-    statistics = _statistics(measure, pairs)
-    members: dict[str, list[int]] = {}
-    for index, (row, _) in enumerate(pairs):
-        members.setdefault(row.language, []).append(index)
-
-    def of_rows(rows: list[int]) -> tuple[np.ndarray, ...]:
-        if measure.ranks_rows:
-            return _statistics(measure, [pairs[row] for row in rows])
-        return tuple(side[rows] for side in statistics)
-
-    tests = {
-        language: _Test(measure, *of_rows(rows), group={"language": language}, settings=told)
-        for language, rows in members.items()
-    }
-    differences = [test.difference() for test in tests.values()]
+    whole, *tests = _tests(measure, _paired(left.rows, right.rows), told)
+    differences = [test.difference() for test in tests]
     corrected = uncertainty.holm([difference.p_value for difference in differences])
     return Comparison(
         languages=tuple(replace(d, corrected=value) for d, value in zip(differences, corrected, strict=True)),
-        mean=_mean(differences, list(tests.values()), told),
-        overall=_Test(measure, *statistics, group={}, settings=told).difference(),
+        mean=_mean(differences, tests, told),
+        overall=whole.difference(),
     )
 
 
@@ -154,6 +140,23 @@ class _Test:
         return Difference(
             self.metric.name, before, after, after - before, low, high, p_value, p_value, rows, self.group
         )
+
+
+def _tests(metric: Metric, pairs: Sequence[tuple[Row, Row]], settings: Settings) -> list[_Test]:
+    """Returns the test of all rows, and then that of each language."""
+    members: dict[str, list[int]] = {}
+    for index, (row, _) in enumerate(pairs):
+        members.setdefault(row.language, []).append(index)
+    groups: list[dict[str, str]] = [{}, *({"language": language} for language in members)]
+    # Both models' statistics are made in one go, so that their columns mean the same.
+    sides = [np.array(rows) + first for rows in (range(len(pairs)), *members.values()) for first in (0, len(pairs))]
+    gold = [row.gold for row, _ in pairs]
+    answers = [row.predicted for side in zip(*pairs, strict=True) for row in side]
+    statistics = metric.by_group([*gold, *gold], answers, sides)
+    return [
+        _Test(metric, first, second, group=group, settings=settings)
+        for group, first, second in zip(groups, statistics, statistics, strict=True)
+    ]
 
 
 def _mean(differences: Sequence[Difference], tests: Sequence[_Test], settings: Settings) -> Difference:
@@ -214,17 +217,3 @@ def _different(reason: str) -> DataError:
         expected="two evaluations of the same rows: only then does a difference come from the models",
         fix="Evaluate both models on the same files, with the same cleaners.",
     )
-
-
-def _statistics(metric: Metric, pairs: Sequence[tuple[Row, Row]]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns both models' statistics `[rows, numbers]`, made in one go so that their columns mean the same.
-
-    Ranks are the exception: they are among one model's rows, and their columns always mean the same.
-    """
-    gold = [row.gold for row, _ in pairs]
-    if metric.ranks_rows:
-        first, second = (metric.statistics(gold, [row.predicted for row in side]) for side in zip(*pairs, strict=True))
-        return first, second
-    answers = [row.predicted for side in zip(*pairs, strict=True) for row in side]
-    first, second = np.split(metric.statistics([*gold, *gold], answers), 2)
-    return first, second

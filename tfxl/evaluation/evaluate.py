@@ -207,17 +207,13 @@ def _scores(
 ) -> list[Score]:
     """Returns one metric's scores: over all rows, by group, and the summaries of the languages."""
     gold, predicted = [row.gold for row in rows], [row.predicted for row in rows]
-    statistics, covered = metric.statistics(gold, predicted), metric.covers(gold)
+    covered = metric.covers(gold)
+    counted = {group: members[covered[members]] for group, members in rows_of.items() if covered[members].any()}
+    statistics = metric.by_group(gold, predicted, counted.values())
     scores, draws = [], {}
-    for group, every in rows_of.items():
-        members = every[covered[every]]
-        if not members.size:
-            continue
+    for (group, members), part in zip(counted.items(), statistics, strict=True):
         # Each group has draws of its own, so that its interval does not depend on which other groups there are.
         seed = (settings.seed, zlib.crc32("=".join(group).encode()))
-        part = statistics[members]
-        if metric.ranks_rows:
-            part = metric.statistics([gold[place] for place in members], [predicted[place] for place in members])
         drawn = bootstrap(metric, part, samples=settings.samples, seed=seed)
         low, high = interval(drawn, confidence=settings.confidence)
         value = float(metric.value(part.sum(axis=0)))
