@@ -26,6 +26,7 @@ from tfxl.metrics.joint import Joint
 from tfxl.metrics.macro_f1 import MacroF1
 from tfxl.metrics.mean_absolute_error import MeanAbsoluteError
 from tfxl.metrics.piece_accuracy import PieceAccuracy
+from tfxl.metrics.spans import Spans
 from tfxl.settings import validate
 
 
@@ -106,6 +107,16 @@ def test_summaries() -> None:
     unseen = np.mean([by_language[code] for code in ("zh", "ar", "hi", "th")])
     gap = evaluation.transfer_gap
     assert gap is not None and math.isclose(gap.value, seen - unseen) and gap.low <= gap.value <= gap.high
+
+
+def test_a_mean_has_an_interval_though_each_draw_leaves_a_language_undefined() -> None:
+    # One row in 20 has a span: a third of the draws of each of 40 languages have none, so that no draw has all.
+    tags = [("B-PER",), *[("O",)] * 19] * 40
+    examples = [Example("a", label=label, language=f"x{row // 20}") for row, label in enumerate(tags)]
+    answers = [tag if row % 40 else ("O",) for row, tag in enumerate(tags)]
+    evaluation = evaluate(examples, [Prediction()] * len(tags), [Spans()], answers=answers, settings=QUICK)
+    assert evaluation.mean.value == 0.5
+    assert evaluation.mean.low < 0.5 < evaluation.mean.high
 
 
 def test_worst_language_of_an_error_rate_is_the_highest() -> None:

@@ -81,6 +81,13 @@ def test_nothing_to_draw_from() -> None:
     assert uncertainty.interval(np.array([np.nan, 0.5, 0.5])) == (0.5, 0.5)
 
 
+def test_a_mean_of_draws_is_over_the_groups_that_are_defined_in_each() -> None:
+    nan = np.nan
+    means = uncertainty.mean_of_draws([np.array([0.2, nan, 0.4, nan]), np.array([0.4, 0.6, nan, nan])])
+    assert np.allclose(means, [0.3, 0.6, 0.4, nan], equal_nan=True)
+    assert uncertainty.mean_of_draws([np.zeros(0), np.zeros(0)]).shape == (0,)
+
+
 @pytest.mark.parametrize("metric", [Accuracy(), MacroF1()], ids=lambda metric: metric.kind)
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)

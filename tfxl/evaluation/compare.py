@@ -162,8 +162,8 @@ def _tests(metric: Metric, pairs: Sequence[tuple[Row, Row]], settings: Settings)
 def _mean(differences: Sequence[Difference], tests: Sequence[_Test], settings: Settings) -> Difference:
     """Returns the difference of the means over languages; rows are drawn and swapped within each language."""
     before, after = (float(np.mean([getattr(d, side) for d in differences])) for side in ("first", "second"))
-    resampled = np.mean([test.resampled() for test in tests], axis=0)
-    swapped = np.mean([test.swapped() for test in tests], axis=0)
+    resampled = uncertainty.mean_of_draws([test.resampled() for test in tests])
+    swapped = uncertainty.mean_of_draws([test.swapped() for test in tests])
     low, high = uncertainty.interval(resampled, confidence=settings.confidence)
     p_value = uncertainty.p_value(after - before, swapped)
     rows = sum(difference.rows for difference in differences)

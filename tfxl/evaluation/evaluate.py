@@ -20,7 +20,7 @@ from tfxl.errors import DataError
 from tfxl.evaluation.groups import Group, base, groups, named
 from tfxl.evaluation.record import Evaluation, HardExample, Row, frozen
 from tfxl.evaluation.score import Score
-from tfxl.evaluation.uncertainty import bootstrap, interval
+from tfxl.evaluation.uncertainty import bootstrap, interval, mean_of_draws
 from tfxl.example import Example, Prediction
 from tfxl.metrics import Metric
 
@@ -251,11 +251,12 @@ def _summaries(metric: Metric, draws: Draws, *, trained: Sequence[str], confiden
 def _mean(draws: Draws) -> tuple[float, np.ndarray, int]:
     """Returns the mean over languages, its bootstrap means `[samples]`, and the rows that it rests on.
 
-    A language without a score (no row has a span, and none was found) does not count.
+    A language without a score (no row has a span, and none was found) does not count, nor does one in a draw that has
+    none of its rows with a span.
     """
     counted = [each for each in draws.values() if not np.isnan(each[0].value)] or list(draws.values())
     value = float(np.mean([score.value for score, _ in counted]))
-    return value, np.mean([drawn for _, drawn in counted], axis=0), sum(score.rows for score, _ in counted)
+    return value, mean_of_draws([drawn for _, drawn in counted]), sum(score.rows for score, _ in counted)
 
 
 def _summary(kind: str, name: str, value: float, drawn: np.ndarray, rows: int, *, confidence: float) -> Score:

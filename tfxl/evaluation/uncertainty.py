@@ -46,6 +46,18 @@ def interval(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, fl
     return float(low), float(high)
 
 
+def mean_of_draws(draws: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the means `[samples]` of several groups' draws; a group counts in the draws that leave it defined.
+
+    Args:
+        draws: `[samples]` of each group.
+    """
+    values = np.stack(draws)
+    is_defined = ~np.isnan(values)
+    total, number = np.where(is_defined, values, 0).sum(axis=0), is_defined.sum(axis=0)
+    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+
+
 def paired_bootstrap(
     metric: Metric, first: np.ndarray, second: np.ndarray, *, samples: int = 1000, seed: Seed = 0
 ) -> np.ndarray:
