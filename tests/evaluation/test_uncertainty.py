@@ -151,3 +151,15 @@ def test_holm(p_values: list[float]) -> None:
 
 def test_holm_example() -> None:
     assert np.allclose(uncertainty.holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+
+
+def test_holm_without_the_tests_that_could_not_be_made() -> None:
+    corrected = uncertainty.holm([0.01, np.nan, 0.04, 0.03])
+    assert np.allclose(corrected, [0.03, np.nan, 0.06, 0.06], equal_nan=True)
+    assert np.isnan(uncertainty.holm([np.nan])).all() and uncertainty.holm([]) == []
+
+
+def test_no_p_value_of_a_difference_that_is_not_defined() -> None:
+    nothing = np.zeros((3, 2))
+    assert np.isnan(uncertainty.permutation_test(Accuracy(), nothing, nothing))
+    assert np.isnan(uncertainty.p_value(np.nan, np.zeros(5)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -39,7 +40,7 @@ class Difference:
         value: Second minus first.
         low: The lower end of the difference's confidence interval.
         high: The upper end.
-        p_value: How often models that are alike differ as much (two-sided).
+        p_value: How often models that are alike differ as much (two-sided); nan where a score is not defined.
         corrected: The p-value corrected for testing each language (Holm); the p-value itself outside the languages.
         rows: How many rows both answered.
         group: Which rows: `{"language": "de"}`, `{"summary": "mean"}` over the languages, or empty for all rows.
@@ -63,7 +64,7 @@ class Comparison:
 
     Attributes:
         languages: The difference in each language.
-        mean: The difference of the means over languages.
+        mean: The difference of the means over the languages in which both models have a score.
         overall: The difference over all rows.
     """
 
@@ -71,13 +72,18 @@ class Comparison:
     mean: Difference
     overall: Difference
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The languages in which a model has no score: the mean and the correction of p-values are without them."""
+        return tuple(each.group["language"] for each in self.languages if math.isnan(each.value))
+
     def as_json(self) -> dict[str, Any]:
         """Returns the record as JSON values; nan becomes null."""
         mean, overall, *languages = (
             {key: None if value != value else value for key, value in asdict(difference).items()}
             for difference in (self.mean, self.overall, *self.languages)
         )
-        return {"mean": mean, "overall": overall, "languages": languages}
+        return {"mean": mean, "overall": overall, "languages": languages, "left_out": list(self.left_out)}
 
 
 def compare(
@@ -160,7 +166,13 @@ def _tests(metric: Metric, pairs: Sequence[tuple[Row, Row]], settings: Settings)
 
 
 def _mean(differences: Sequence[Difference], tests: Sequence[_Test], settings: Settings) -> Difference:
-    """Returns the difference of the means over languages; rows are drawn and swapped within each language."""
+    """Returns the difference of the means over languages; rows are drawn and swapped within each language.
+
+    A language in which a model has no score does not count.
+    """
+    both = list(zip(differences, tests, strict=True))
+    counted = [each for each in both if not math.isnan(each[0].value)] or both
+    differences, tests = zip(*counted, strict=True)
     before, after = (float(np.mean([getattr(d, side) for d in differences])) for side in ("first", "second"))
     resampled = uncertainty.mean_of_draws([test.resampled() for test in tests])
     swapped = uncertainty.mean_of_draws([test.swapped() for test in tests])

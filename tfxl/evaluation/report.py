@@ -19,7 +19,7 @@ from tfxl.evaluation.confusion import LabelScores
 from tfxl.evaluation.consistency import Consistency
 from tfxl.evaluation.groups import ALL, Group, language_of
 from tfxl.evaluation.record import Evaluation, HardExample, write_whole
-from tfxl.evaluation.score import Score, metric_name, number
+from tfxl.evaluation.score import Score, metric_name, number, p_number
 from tfxl.evaluation.transfer import Transfer
 from tfxl.languages import Language, script_name
 from tfxl.settings import plain
@@ -103,7 +103,7 @@ def render(
         most_matrices=plots.MOST_MATRICES,
         most_labels=plots.MOST_LABELS,
         comparison=comparison,
-        p_shown=_p_shown,
+        p_shown=p_number,
         changed=_changed,
         run=tomli_w.dumps(plain(run)) if run else "",
         settings=tomli_w.dumps(plain(evaluation.settings)),
@@ -273,12 +273,8 @@ def _sentences(evaluation: Evaluation) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def _p_shown(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def _changed(difference: Difference) -> str:
     """Returns whether a difference is more than chance: `better`, `worse` or nothing."""
-    if difference.corrected >= 0.05:
+    if not difference.corrected < 0.05:  # nan is no change either
         return ""
     return "better" if difference.value > 0 else "worse"
