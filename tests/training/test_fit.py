@@ -151,11 +151,11 @@ def test_progress_counts_each_step_and_epoch():
             self.closed += 1
 
     listener = Listener()
-    run(settings={"epochs": 2}, progress=listener)
+    run(settings={"epochs": 2}, progress=listener, score=lambda: {"ja": float("nan")})
     assert [item for _, item, _ in listener.counted] == [*range(6)] * 2
     assert listener.counted[0] == ("training, epoch 1 of 2", 0, 6)
     assert listener.closed == 2
-    assert listener.said[1].startswith("epoch 2 of 2: loss ")
+    assert listener.said[1].startswith("epoch 2 of 2: loss ") and "validation/ja –" in listener.said[1]
 
 
 def test_model_with_its_own_train_step_keeps_it():

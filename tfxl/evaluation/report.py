@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +262,7 @@ def _sentences(evaluation: Evaluation) -> list[str]:
         sentences.append(f"{language_of(worst.group['language']).label} is the worst, with {number(worst.value)}.")
     if many == 1:
         sentences.append(f"The {metric} is {number(mean.value)}.")
-    if gap:
+    if gap and not isnan(gap.value):
         unseen = sum(not evaluation.is_trained(language) for language in evaluation.languages)
         way = "below" if gap.value >= 0 else "above"
         who = "The language" if unseen == 1 else f"The {unseen} languages"

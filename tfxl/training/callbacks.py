@@ -262,8 +262,12 @@ class ProgressLog(keras.callbacks.Callback):
         """Tells what the epoch came to."""
         if isinstance(self._steps, Generator):
             self._steps.close()
-        shown = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in (logs or {}).items())
+        shown = ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in (logs or {}).items())
         self.progress.say(f"epoch {epoch + 1} of {self.params['epochs']}: {shown}")
+
+
+def _shown(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4g}"
 
 
 class Record(keras.callbacks.Callback):
