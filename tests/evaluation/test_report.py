@@ -160,6 +160,16 @@ def test_many_labels_have_tables_but_no_matrix() -> None:
     assert f"<bdi>intent {int(np.argmax(matrix[row]))} ({matrix[row].max()})</bdi>" in text
 
 
+def test_languages_without_a_score_are_listed_with_their_rows() -> None:
+    whole = evaluated_spans({"en": "B-PER", "de": "B-PER", "hi": "B-LOC"}, rows=7)
+    scores = tuple(score for score in whole.scores if "hi" not in score.group.values())
+    text = report.render(dataclasses.replace(whole, scores=scores))
+    lines = re.findall(r"<tr class=.*?</tr>", text, re.DOTALL)
+    assert len(lines) == 3 and all('data-value="7">7</td>' in line for line in lines)
+    assert "Hindi" in lines[2] and "<strong>–</strong>" in lines[2]
+    assert "The mean span F1 over 2 languages is 1.000. 1 language has no score." in text
+
+
 UNDEFINED = {
     "a task without a row": lambda: evaluated_joint({"en": "mood", "de": "mood"}),
     "one language without a score": lambda: evaluated_spans({"en": "B-PER", "de": "B-LOC", "hi": "O"}),
