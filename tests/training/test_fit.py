@@ -119,6 +119,27 @@ def test_early_stopping_puts_the_best_weights_back(stop_on, best):
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.parametrize("stop_on, best", [("mean", 2), ("worst", 1)])
+def test_early_stopping_leaves_languages_out_whose_score_is_not_defined(stop_on, best):
+    nan = float("nan")
+    scores = iter([(0.5, 0.3), (0.5, 0.5), (0.9, 0.4), (nan, nan)])
+    history = run(
+        settings={"epochs": 4, "early_stopping": stop_on, "patience": 3},
+        score=lambda: {"ja": nan, **dict(zip(("de", "zh"), next(scores), strict=True))},
+    )
+    assert history.best_epoch == best and len(history.epochs) == 4
+    assert history.epochs[2]["validation/mean"] == pytest.approx(0.65)
+    assert history.epochs[2]["validation/worst"] == 0.4
+
+
+@pytest.mark.parametrize("scores", [{"de": float("nan"), "zh": float("nan")}, {}])
+def test_early_stopping_without_any_score_is_refused(scores):
+    with pytest.raises(RecipeError, match=r"no validation score is defined: (de, zh|no rows)"):
+        run(settings={"epochs": 3, "early_stopping": "mean"}, score=lambda: scores)
+    history = run(settings={"epochs": 2}, score=lambda: scores)
+    assert history.best_epoch == 1
+
+
 def test_early_stopping_without_validation_is_refused():
     with pytest.raises(RecipeError, match="without validation"):
         run(settings={"early_stopping": "worst"})
