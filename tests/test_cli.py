@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 import tfxl
+from tests.evaluation.toy_answers import evaluated_spans
 from tfxl import recipes, registry
 from tfxl.cli import failures, main, parts, terminal, texts, verbs
 from tfxl.errors import ModelError, TfxlError
@@ -287,6 +288,15 @@ class TestModels:
         assert shown.rstrip("\n") == json.dumps(tfxl.compare(report, report).as_json(), indent=2)
         assert [one["group"] for one in json.loads(shown)["languages"]] == [{"language": "en"}, {"language": "zh"}]
         assert "did you mean 'json'?" in refused(tfxl_command("compare", report, report, "--format", "jsonl"))
+
+    def test_compare_names_languages_without_a_score(self, tfxl_command: Command, tmp_path: Path) -> None:
+        report = evaluated_spans({"en": "B-PER", "hi": "O"}).write(tmp_path / "report.json")
+        code, shown, _ = tfxl_command("compare", report, report)
+        assert code == 0
+        lines = shown.splitlines()
+        assert lines[3].split() == ["hi", "–", "–", "–", "[–,", "–]", "–", "6"]
+        assert lines[4].startswith("mean of languages") and lines[4].split()[-1] == "6"
+        assert lines[-1] == "not in the mean, since a model has no score there: hi"
 
     def test_trim_shows_what_it_cost(self, tfxl_command: Command, recipe: Path, model: Path, tmp_path: Path) -> None:
         data = recipe.parent / "{language}.jsonl"

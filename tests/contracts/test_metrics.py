@@ -102,6 +102,14 @@ def test_value_works_over_leading_dimensions(metric: Metric, rows: Rows) -> None
     assert np.allclose(values, one_by_one, equal_nan=True)
 
 
+def test_a_group_is_scored_as_its_rows_alone(metric: Metric, rows: Rows) -> None:
+    groups = [np.array([0, 2, 3, 5]), np.arange(6), np.array([4, 1, 2])]
+    for group, statistics in zip(groups, metric.by_group(rows.gold, rows.predicted, groups), strict=True):
+        value = float(metric.value(statistics.sum(axis=0)))
+        alone = metric.score([rows.gold[row] for row in group], [rows.predicted[row] for row in group])
+        assert len(statistics) == len(group) and np.isclose(value, alone, equal_nan=True)
+
+
 def test_order_of_rows_does_not_matter(metric: Metric, rows: Rows) -> None:
     turned = metric.score(rows.gold[::-1], rows.predicted[::-1])
     assert np.isclose(metric.score(rows.gold, rows.predicted), turned)
@@ -110,6 +118,7 @@ def test_order_of_rows_does_not_matter(metric: Metric, rows: Rows) -> None:
 def test_right_answers_score_best(metric: Metric, rows: Rows) -> None:
     right, wrong = metric.score(rows.gold, rows.right), metric.score(rows.gold, rows.predicted)
     assert right > wrong if metric.higher_is_better else right < wrong
+    assert np.isclose(right, metric.best)
 
 
 def test_no_rows_have_no_score(metric: Metric, rows: Rows) -> None:

@@ -14,7 +14,12 @@ import pytest
 from tests.evaluation.toy_answers import evaluated
 from tfxl.errors import DataError
 from tfxl.evaluation.compare import Settings, compare
+from tfxl.evaluation.evaluate import Settings as EvaluationSettings
+from tfxl.evaluation.evaluate import evaluate
+from tfxl.evaluation.record import Evaluation
 from tfxl.evaluation.uncertainty import holm
+from tfxl.example import Example, Prediction
+from tfxl.metrics.spans import Spans
 
 QUICK = Settings(samples=500)
 
@@ -36,6 +41,38 @@ def test_p_values_are_corrected_over_the_languages() -> None:
     comparison = compare(evaluated(right=0.5), evaluated(right=0.7, seed=1), settings=QUICK)
     raw = [difference.p_value for difference in comparison.languages]
     assert np.allclose([difference.corrected for difference in comparison.languages], holm(raw))
+
+
+def test_languages_without_a_score_are_left_out_of_mean_and_correction_and_named() -> None:
+    generator = np.random.default_rng(0)
+    tags = {"de": "B-PER", "hi": "B-LOC", "th": "O"}  # no span in Thai
+    examples = [Example("a", label=(tags[code],), language=code, id=str(row)) for row in range(30) for code in tags]
+
+    def answered(right: float, *, without: str = "") -> Evaluation:
+        kept = [generator.random() < right for _ in examples]
+        answers = [row.label if is_kept else ("O",) for row, is_kept in zip(examples, kept, strict=True)]
+        chosen = [pair for pair in zip(examples, answers, strict=True) if pair[0].language != without]
+        rows, found = zip(*chosen, strict=True)
+        return evaluate(rows, [Prediction()] * len(rows), [Spans()], answers=found, settings=EvaluationSettings())
+
+    state = generator.bit_generator.state
+    whole = compare(answered(0.4), answered(0.9), settings=QUICK)
+    generator.bit_generator.state = state
+    without = compare(answered(0.4, without="th"), answered(0.9, without="th"), settings=QUICK)
+    assert whole.left_out == ("th",) and without.left_out == ()
+    assert whole.mean == without.mean and not math.isnan(whole.mean.p_value)
+    assert whole.languages[:2] == without.languages
+    thai = whole.languages[2]
+    assert all(math.isnan(value) for value in (thai.value, thai.p_value, thai.corrected)) and thai.rows == 30
+    assert json.loads(json.dumps(whole.as_json(), allow_nan=False))["left_out"] == ["th"]
+
+
+def test_no_language_with_a_score_has_no_mean() -> None:
+    examples = [Example("a", label=("O",), language=code) for code in ("de", "th")]
+    nothing = evaluate(examples, [Prediction()] * 2, [Spans()], answers=[("O",)] * 2)
+    comparison = compare(nothing, nothing, settings=QUICK)
+    assert comparison.left_out == ("de", "th")
+    assert math.isnan(comparison.mean.value) and math.isnan(comparison.mean.p_value)
 
 
 def test_a_model_does_not_differ_from_itself() -> None:

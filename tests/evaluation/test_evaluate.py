@@ -20,9 +20,13 @@ from tfxl.evaluation.evaluate import Settings, evaluate, versions
 from tfxl.evaluation.groups import ALL
 from tfxl.example import Example, Prediction
 from tfxl.metrics.accuracy import Accuracy
+from tfxl.metrics.answer_f1 import AnswerF1
 from tfxl.metrics.correlation import Correlation
+from tfxl.metrics.joint import Joint
 from tfxl.metrics.macro_f1 import MacroF1
+from tfxl.metrics.mean_absolute_error import MeanAbsoluteError
 from tfxl.metrics.piece_accuracy import PieceAccuracy
+from tfxl.metrics.spans import Spans
 from tfxl.settings import validate
 
 
@@ -59,6 +63,30 @@ def test_spearman_of_a_language_is_that_of_its_rows_alone() -> None:
         assert math.isclose(compared[code].value, official[1] - official[0])
 
 
+def test_spearman_of_one_of_several_tasks_is_ranked_in_each_group_too() -> None:
+    generator = np.random.default_rng(0)
+    languages, numbers = ["de", "hi", "th"] * 20, generator.normal(size=60) * 10
+    examples, sides = [], [[], []]
+    for row, (number, code) in enumerate(zip(numbers.tolist(), languages, strict=True)):
+        gold = {"likeness": number, "mood": LABELS[row % 2]} if row % 5 else {"mood": LABELS[row % 2]}
+        examples.append(Example("text", label=gold, language=code, id=str(row)))
+        for side, (scale, mood) in zip(sides, ((9.0, 1), (30.0, 2)), strict=True):
+            side.append({"likeness": number * 2 + scale * float(generator.normal()), "mood": LABELS[mood]})
+    metrics = [Joint(metrics={"likeness": {"kind": "correlation"}, "mood": {"kind": "macro_f1"}})]
+    evaluations = [evaluate(examples, [Prediction()] * 60, metrics, answers=side, settings=QUICK) for side in sides]
+    compared = {each.group["language"]: each for each in compare(*evaluations).languages}
+    for code in ("de", "hi", "th"):
+        rows = [row for row in range(60) if languages[row] == code]
+        alike = [row for row in rows if row % 5]
+        scores = []
+        for side in sides:
+            correlation = spearmanr(numbers[alike], [side[row]["likeness"] for row in alike]).statistic
+            moods = [examples[row].label["mood"] for row in rows], [side[row]["mood"] for row in rows]
+            scores.append((correlation + f1_score(*moods, average="macro")) / 2)
+        assert math.isclose(evaluations[0].of("language", code)[0].value, scores[0])
+        assert math.isclose(compared[code].value, scores[1] - scores[0])
+
+
 def test_groups() -> None:
     evaluation = evaluated()
     assert [*evaluation.by("language")] == ["en", "de", "zh", "ar", "hi", "th"]
@@ -79,6 +107,16 @@ def test_summaries() -> None:
     unseen = np.mean([by_language[code] for code in ("zh", "ar", "hi", "th")])
     gap = evaluation.transfer_gap
     assert gap is not None and math.isclose(gap.value, seen - unseen) and gap.low <= gap.value <= gap.high
+
+
+def test_a_mean_has_an_interval_though_each_draw_leaves_a_language_undefined() -> None:
+    # One row in 20 has a span: a third of the draws of each of 40 languages have none, so that no draw has all.
+    tags = [("B-PER",), *[("O",)] * 19] * 40
+    examples = [Example("a", label=label, language=f"x{row // 20}") for row, label in enumerate(tags)]
+    answers = [tag if row % 40 else ("O",) for row, tag in enumerate(tags)]
+    evaluation = evaluate(examples, [Prediction()] * len(tags), [Spans()], answers=answers, settings=QUICK)
+    assert evaluation.mean.value == 0.5
+    assert evaluation.mean.low < 0.5 < evaluation.mean.high
 
 
 def test_worst_language_of_an_error_rate_is_the_highest() -> None:
@@ -162,6 +200,34 @@ def test_hardest_are_wrong_and_the_surest_first() -> None:
         wrong = [r.confidence for r in evaluation.rows if r.language == language and r.gold != r.predicted]
         kept = [example.confidence for example in evaluation.hardest if example.language == language]
         assert kept == sorted(wrong, reverse=True)[:3]
+
+
+def test_hardest_answers_to_questions_are_those_of_the_lowest_f1() -> None:
+    told = {"in Köln": "gestern", "der alte König": "König", "sieben Tage": "die sieben Tage", "ja": "nein"}
+    examples = [Example("?", label=right, language="de", id=right) for right in told]
+    scores = (0.2, 0.9, 0.1, 0.6)
+    predictions = [Prediction(answer, {answer: score}) for answer, score in zip(told.values(), scores, strict=True)]
+    evaluation = evaluate(
+        examples,
+        predictions,
+        [AnswerF1()],
+        gold=lambda example: {"language": example.language, "answers": ("anders", example.label)},
+        settings=QUICK,
+    )
+    assert [example.id for example in evaluation.hardest] == ["ja", "in Köln", "der alte König"]
+
+
+def test_hardest_numbers_are_those_furthest_off() -> None:
+    examples = [Example(name, label=3.0, language="en", id=name) for name in ("near", "right", "far")]
+    predictions = [Prediction(number) for number in (3.5, 3.0, 1.0)]
+    evaluation = evaluate(examples, predictions, [Correlation(), MeanAbsoluteError()], settings=QUICK)
+    assert [example.id for example in evaluation.hardest] == ["far", "near"]
+
+
+def test_answers_without_a_score_of_their_own_are_hard_if_they_are_wrong() -> None:
+    examples = [Example(name, label=label, language="en", id=name) for name, label in (("a", 1.0), ("b", 2.0))]
+    evaluation = evaluate(examples, [Prediction(1.0), Prediction(3.0)], [Correlation()], settings=QUICK)
+    assert [example.id for example in evaluation.hardest] == ["b"]
 
 
 def test_texts_that_are_their_own_answers_are_not_hard() -> None:

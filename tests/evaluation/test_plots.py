@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from tests.evaluation.toy_answers import evaluated
+from tests.evaluation.toy_answers import evaluated, evaluated_spans
 from tfxl.evaluation import plots
 from tfxl.evaluation.compare import Settings, compare
 
@@ -76,6 +76,17 @@ def test_nothing_to_show_is_no_plot() -> None:
     many = evaluated(labels=tuple(f"intent {number}" for number in range(20)))
     assert plots.confusions(many) == ""
     assert plots.training_curve({}) == ""
+
+
+@pytest.mark.filterwarnings("error")
+def test_scores_that_are_not_defined_leave_gaps() -> None:
+    some, none = evaluated_spans({"en": "B-PER", "de": "O"}), evaluated_spans({"en": "O", "de": "O"})
+    for evaluation in (some, none):
+        assert "<svg" in plots.language_scores(evaluation) and "<svg" in plots.group_scores(evaluation, "domain")
+        assert "<svg" in plots.before_after(compare(evaluation, evaluation, settings=Settings(samples=100)))
+    for values in ([[0.5, np.nan]], [[np.nan, np.nan]]):
+        assert "<svg" in plots.heat_map("matrix", ["en"], ["en", "de"], np.array(values))
+    assert "<svg" in plots.training_curve({"loss": [1.0, 0.5], "validation/de": [np.nan, np.nan]})
 
 
 @pytest.mark.parametrize("right", [0.0, 1.0])

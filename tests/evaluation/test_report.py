@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.evaluation.toy_answers import LABELS, QUICK, evaluated
+from tests.evaluation.toy_answers import LABELS, QUICK, evaluated, evaluated_joint, evaluated_spans
 from tfxl.errors import DataError
 from tfxl.evaluation import report
 from tfxl.evaluation.evaluate import evaluate
 from tfxl.evaluation.groups import ALL
+from tfxl.evaluation.record import Evaluation
 from tfxl.example import Example, Prediction
 from tfxl.metrics.accuracy import Accuracy
 
@@ -156,6 +158,37 @@ def test_many_labels_have_tables_but_no_matrix() -> None:
     matrix = evaluation.confusions[ALL] * (1 - np.eye(20, dtype=int))
     row = int(np.argmax(matrix.max(axis=1)))
     assert f"<bdi>intent {int(np.argmax(matrix[row]))} ({matrix[row].max()})</bdi>" in text
+
+
+def test_languages_without_a_score_are_listed_with_their_rows() -> None:
+    whole = evaluated_spans({"en": "B-PER", "de": "B-PER", "hi": "B-LOC"}, rows=7)
+    scores = tuple(score for score in whole.scores if "hi" not in score.group.values())
+    text = report.render(dataclasses.replace(whole, scores=scores))
+    lines = re.findall(r"<tr class=.*?</tr>", text, re.DOTALL)
+    assert len(lines) == 3 and all('data-value="7">7</td>' in line for line in lines)
+    assert "Hindi" in lines[2] and "<strong>–</strong>" in lines[2]
+    assert "The mean span F1 over 2 languages is 1.000. 1 language has no score." in text
+
+
+UNDEFINED = {
+    "a task without a row": lambda: evaluated_joint({"en": "mood", "de": "mood"}),
+    "one language without a score": lambda: evaluated_spans({"en": "B-PER", "de": "B-LOC", "hi": "O"}),
+    "no trained language with a score": lambda: evaluated_spans({"en": "O", "de": "B-LOC"}),
+    "no score at all": lambda: evaluated_spans({"en": "O", "de": "O"}),
+    "no row that counts": lambda: dataclasses.replace(evaluated_spans({"en": "O", "hi": "O"}), scores=()),
+}
+
+
+@pytest.mark.parametrize("made", UNDEFINED.values(), ids=UNDEFINED)
+def test_scores_that_are_not_defined_are_dashes(made: Callable[[], Evaluation], tmp_path: Path) -> None:
+    evaluation = made()
+    history = {"loss": [1.0, 0.5], "validation/hi": [float("nan")] * 2}
+    path = report.write(tmp_path / "report.html", evaluation, baseline=evaluation, history=history)
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert "–" in {data for tag, attributes, data in page.texts if attributes.get("class") == "big" or tag == "strong"}
+    shown = re.sub(r"<(style|script)[ >].*?</\1>", "", text, flags=re.DOTALL)
+    assert not re.search(r"\bnan\b", shown, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("samples", [0, 50])

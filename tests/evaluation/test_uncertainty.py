@@ -81,6 +81,13 @@ def test_nothing_to_draw_from() -> None:
     assert uncertainty.interval(np.array([np.nan, 0.5, 0.5])) == (0.5, 0.5)
 
 
+def test_a_mean_of_draws_is_over_the_groups_that_are_defined_in_each() -> None:
+    nan = np.nan
+    means = uncertainty.mean_of_draws([np.array([0.2, nan, 0.4, nan]), np.array([0.4, 0.6, nan, nan])])
+    assert np.allclose(means, [0.3, 0.6, 0.4, nan], equal_nan=True)
+    assert uncertainty.mean_of_draws([np.zeros(0), np.zeros(0)]).shape == (0,)
+
+
 @pytest.mark.parametrize("metric", [Accuracy(), MacroF1()], ids=lambda metric: metric.kind)
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)
@@ -144,3 +151,15 @@ def test_holm(p_values: list[float]) -> None:
 
 def test_holm_example() -> None:
     assert np.allclose(uncertainty.holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+
+
+def test_holm_without_the_tests_that_could_not_be_made() -> None:
+    corrected = uncertainty.holm([0.01, np.nan, 0.04, 0.03])
+    assert np.allclose(corrected, [0.03, np.nan, 0.06, 0.06], equal_nan=True)
+    assert np.isnan(uncertainty.holm([np.nan])).all() and uncertainty.holm([]) == []
+
+
+def test_no_p_value_of_a_difference_that_is_not_defined() -> None:
+    nothing = np.zeros((3, 2))
+    assert np.isnan(uncertainty.permutation_test(Accuracy(), nothing, nothing))
+    assert np.isnan(uncertainty.p_value(np.nan, np.zeros(5)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,8 +10,10 @@ from tfxl.evaluation.evaluate import Settings, evaluate
 from tfxl.evaluation.record import Evaluation
 from tfxl.example import Example, Prediction
 from tfxl.metrics.accuracy import Accuracy
+from tfxl.metrics.joint import Joint
 from tfxl.metrics.macro_f1 import MacroF1
 from tfxl.metrics.micro_f1 import MicroF1
+from tfxl.metrics.spans import Spans
 
 LABELS = ("negative", "neutral", "positive")
 TEXTS = {
@@ -51,6 +53,32 @@ def make(
 
 def evaluated(*, trained: Sequence[str] = ("en", "de"), settings: Settings = QUICK, **made) -> Evaluation:
     return evaluate(*make(**made), [Accuracy(), MacroF1()], trained_languages=trained, settings=settings)
+
+
+def evaluated_spans(tags: Mapping[str, str], *, rows: int = 6) -> Evaluation:
+    """An evaluation of words' tags, all answered rightly, each language's words with one tag; no span has no score."""
+    examples = [
+        Example(TEXTS[code], label=(tag,), language=code, domain=tag, id=str(row))
+        for code, tag in tags.items()
+        for row in range(rows)
+    ]
+    answers = [example.label for example in examples]
+    predictions = [Prediction()] * len(examples)
+    return evaluate(examples, predictions, [Spans()], answers=answers, trained_languages=["en"], settings=QUICK)
+
+
+def evaluated_joint(tasks: Mapping[str, str], *, rows: int = 6) -> Evaluation:
+    """An evaluation of the tasks `mood` and `topic`; each language's rows are for one of them."""
+    examples = [
+        Example(TEXTS[code], label={task: "good"}, language=code, id=str(row))
+        for code, task in tasks.items()
+        for row in range(rows)
+    ]
+    answers = [dict.fromkeys(each.label, "bad" if row % 3 else "good") for row, each in enumerate(examples)]
+    kinds = {task: {"kind": "accuracy"} for task in ("mood", "topic")}
+    metrics = [Joint(metrics=kinds), *(Joint(metrics={task: kind}) for task, kind in kinds.items())]
+    predictions = [Prediction()] * len(examples)
+    return evaluate(examples, predictions, metrics, answers=answers, trained_languages=["en"], settings=QUICK)
 
 
 def evaluated_sets(*, labels: Sequence[str] = LABELS, rows: int = 12) -> Evaluation:

@@ -119,6 +119,27 @@ def test_early_stopping_puts_the_best_weights_back(stop_on, best):
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.parametrize("stop_on, best", [("mean", 2), ("worst", 1)])
+def test_early_stopping_leaves_languages_out_whose_score_is_not_defined(stop_on, best):
+    nan = float("nan")
+    scores = iter([(0.5, 0.3), (0.5, 0.5), (0.9, 0.4), (nan, nan)])
+    history = run(
+        settings={"epochs": 4, "early_stopping": stop_on, "patience": 3},
+        score=lambda: {"ja": nan, **dict(zip(("de", "zh"), next(scores), strict=True))},
+    )
+    assert history.best_epoch == best and len(history.epochs) == 4
+    assert history.epochs[2]["validation/mean"] == pytest.approx(0.65)
+    assert history.epochs[2]["validation/worst"] == 0.4
+
+
+@pytest.mark.parametrize("scores", [{"de": float("nan"), "zh": float("nan")}, {}])
+def test_early_stopping_without_any_score_is_refused(scores):
+    with pytest.raises(RecipeError, match=r"no validation score is defined: (de, zh|no rows)"):
+        run(settings={"epochs": 3, "early_stopping": "mean"}, score=lambda: scores)
+    history = run(settings={"epochs": 2}, score=lambda: scores)
+    assert history.best_epoch == 1
+
+
 def test_early_stopping_without_validation_is_refused():
     with pytest.raises(RecipeError, match="without validation"):
         run(settings={"early_stopping": "worst"})
@@ -151,11 +172,11 @@ def test_progress_counts_each_step_and_epoch():
             self.closed += 1
 
     listener = Listener()
-    run(settings={"epochs": 2}, progress=listener)
+    run(settings={"epochs": 2}, progress=listener, score=lambda: {"ja": float("nan")})
     assert [item for _, item, _ in listener.counted] == [*range(6)] * 2
     assert listener.counted[0] == ("training, epoch 1 of 2", 0, 6)
     assert listener.closed == 2
-    assert listener.said[1].startswith("epoch 2 of 2: loss ")
+    assert listener.said[1].startswith("epoch 2 of 2: loss ") and "validation/ja –" in listener.said[1]
 
 
 def test_model_with_its_own_train_step_keeps_it():

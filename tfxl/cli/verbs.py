@@ -284,14 +284,16 @@ def compare(
         COMPARED,
         [(name, *_cells(one)) for name, one in rows],
     )
+    if comparison.left_out:
+        terminal.write(f"not in the mean, since a model has no score there: {', '.join(comparison.left_out)}")
 
 
 def _cells(difference: Difference) -> tuple[object, ...]:
-    from tfxl.evaluation.score import number
+    from tfxl.evaluation.score import number, p_number
 
     low, high = number(difference.low, signed=True), number(difference.high, signed=True)
     change = f"{number(difference.value, signed=True)} [{low}, {high}]"
-    p_value = f"{difference.corrected:.3f}" if difference.corrected >= 0.001 else "<0.001"
+    p_value = p_number(difference.corrected)
     return number(difference.first), number(difference.second), change, p_value, difference.rows
 
 

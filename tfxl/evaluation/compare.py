@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -39,7 +40,7 @@ class Difference:
         value: Second minus first.
         low: The lower end of the difference's confidence interval.
         high: The upper end.
-        p_value: How often models that are alike differ as much (two-sided).
+        p_value: How often models that are alike differ as much (two-sided); nan where a score is not defined.
         corrected: The p-value corrected for testing each language (Holm); the p-value itself outside the languages.
         rows: How many rows both answered.
         group: Which rows: `{"language": "de"}`, `{"summary": "mean"}` over the languages, or empty for all rows.
@@ -63,7 +64,7 @@ class Comparison:
 
     Attributes:
         languages: The difference in each language.
-        mean: The difference of the means over languages.
+        mean: The difference of the means over the languages in which both models have a score.
         overall: The difference over all rows.
     """
 
@@ -71,13 +72,18 @@ class Comparison:
     mean: Difference
     overall: Difference
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The languages in which a model has no score: the mean and the correction of p-values are without them."""
+        return tuple(each.group["language"] for each in self.languages if math.isnan(each.value))
+
     def as_json(self) -> dict[str, Any]:
         """Returns the record as JSON values; nan becomes null."""
         mean, overall, *languages = (
             {key: None if value != value else value for key, value in asdict(difference).items()}
             for difference in (self.mean, self.overall, *self.languages)
         )
-        return {"mean": mean, "overall": overall, "languages": languages}
+        return {"mean": mean, "overall": overall, "languages": languages, "left_out": list(self.left_out)}
 
 
 def compare(
@@ -101,27 +107,13 @@ def compare(
     told = settings or Settings()
     left, right = (item if isinstance(item, Evaluation) else Evaluation.read(item) for item in (first, second))
     measure = _metric(left, metric)
-    pairs = _paired(left.rows, right.rows)
-    statistics = _statistics(measure, pairs)
-    members: dict[str, list[int]] = {}
-    for index, (row, _) in enumerate(pairs):
-        members.setdefault(row.language, []).append(index)
-
-    def of_rows(rows: list[int]) -> tuple[np.ndarray, ...]:
-        if measure.ranks_rows:
-            return _statistics(measure, [pairs[row] for row in rows])
-        return tuple(side[rows] for side in statistics)
-
-    tests = {
-        language: _Test(measure, *of_rows(rows), group={"language": language}, settings=told)
-        for language, rows in members.items()
-    }
-    differences = [test.difference() for test in tests.values()]
+    whole, *tests = _tests(measure, _paired(left.rows, right.rows), told)
+    differences = [test.difference() for test in tests]
     corrected = uncertainty.holm([difference.p_value for difference in differences])
     return Comparison(
         languages=tuple(replace(d, corrected=value) for d, value in zip(differences, corrected, strict=True)),
-        mean=_mean(differences, list(tests.values()), told),
-        overall=_Test(measure, *statistics, group={}, settings=told).difference(),
+        mean=_mean(differences, tests, told),
+        overall=whole.difference(),
     )
 
 
@@ -156,11 +148,34 @@ class _Test:
         )
 
 
+def _tests(metric: Metric, pairs: Sequence[tuple[Row, Row]], settings: Settings) -> list[_Test]:
+    """Returns the test of all rows, and then that of each language."""
+    members: dict[str, list[int]] = {}
+    for index, (row, _) in enumerate(pairs):
+        members.setdefault(row.language, []).append(index)
+    groups: list[dict[str, str]] = [{}, *({"language": language} for language in members)]
+    # Both models' statistics are made in one go, so that their columns mean the same.
+    sides = [np.array(rows) + first for rows in (range(len(pairs)), *members.values()) for first in (0, len(pairs))]
+    gold = [row.gold for row, _ in pairs]
+    answers = [row.predicted for side in zip(*pairs, strict=True) for row in side]
+    statistics = metric.by_group([*gold, *gold], answers, sides)
+    return [
+        _Test(metric, first, second, group=group, settings=settings)
+        for group, first, second in zip(groups, statistics, statistics, strict=True)
+    ]
+
+
 def _mean(differences: Sequence[Difference], tests: Sequence[_Test], settings: Settings) -> Difference:
-    """Returns the difference of the means over languages; rows are drawn and swapped within each language."""
+    """Returns the difference of the means over languages; rows are drawn and swapped within each language.
+
+    A language in which a model has no score does not count.
+    """
+    both = list(zip(differences, tests, strict=True))
+    counted = [each for each in both if not math.isnan(each[0].value)] or both
+    differences, tests = zip(*counted, strict=True)
     before, after = (float(np.mean([getattr(d, side) for d in differences])) for side in ("first", "second"))
-    resampled = np.mean([test.resampled() for test in tests], axis=0)
-    swapped = np.mean([test.swapped() for test in tests], axis=0)
+    resampled = uncertainty.mean_of_draws([test.resampled() for test in tests])
+    swapped = uncertainty.mean_of_draws([test.swapped() for test in tests])
     low, high = uncertainty.interval(resampled, confidence=settings.confidence)
     p_value = uncertainty.p_value(after - before, swapped)
     rows = sum(difference.rows for difference in differences)
@@ -214,17 +229,3 @@ def _different(reason: str) -> DataError:
         expected="two evaluations of the same rows: only then does a difference come from the models",
         fix="Evaluate both models on the same files, with the same cleaners.",
     )
-
-
-def _statistics(metric: Metric, pairs: Sequence[tuple[Row, Row]]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns both models' statistics `[rows, numbers]`, made in one go so that their columns mean the same.
-
-    Ranks are the exception: they are among one model's rows, and their columns always mean the same.
-    """
-    gold = [row.gold for row, _ in pairs]
-    if metric.ranks_rows:
-        first, second = (metric.statistics(gold, [row.predicted for row in side]) for side in zip(*pairs, strict=True))
-        return first, second
-    answers = [row.predicted for side in zip(*pairs, strict=True) for row in side]
-    first, second = np.split(metric.statistics([*gold, *gold], answers), 2)
-    return first, second

@@ -20,7 +20,7 @@ from tfxl.errors import DataError
 from tfxl.evaluation.groups import Group, base, groups, named
 from tfxl.evaluation.record import Evaluation, HardExample, Row, frozen
 from tfxl.evaluation.score import Score
-from tfxl.evaluation.uncertainty import bootstrap, interval
+from tfxl.evaluation.uncertainty import bootstrap, interval, mean_of_draws
 from tfxl.example import Example, Prediction
 from tfxl.metrics import Metric
 
@@ -42,7 +42,7 @@ class Settings(base_settings.Settings):
     length_bands: tuple[int, ...] = (20, 50, 100, 200)
     """The longest length of each band; a last band holds what is longer."""
     hardest_per_language: int = Field(default=3, ge=0)
-    """Wrong answers kept with their text, those that the model was surest of."""
+    """Wrong answers kept with their text: the worst, and of equally bad ones those that the model was surest of."""
 
     @model_validator(mode="after")
     def _bands_ascend(self) -> Self:
@@ -95,7 +95,7 @@ def evaluate(
         labels=_labels(rows),
         trained_languages=trained,
         rows=rows,
-        hardest=_hardest(examples, rows, told.hardest_per_language),
+        hardest=_hardest(examples, rows, _shortfalls(task_metrics, rows), told.hardest_per_language),
         settings=told.as_toml(),
         versions=versions(),
     )
@@ -207,17 +207,13 @@ def _scores(
 ) -> list[Score]:
     """Returns one metric's scores: over all rows, by group, and the summaries of the languages."""
     gold, predicted = [row.gold for row in rows], [row.predicted for row in rows]
-    statistics, covered = metric.statistics(gold, predicted), metric.covers(gold)
+    covered = metric.covers(gold)
+    counted = {group: members[covered[members]] for group, members in rows_of.items() if covered[members].any()}
+    statistics = metric.by_group(gold, predicted, counted.values())
     scores, draws = [], {}
-    for group, every in rows_of.items():
-        members = every[covered[every]]
-        if not members.size:
-            continue
+    for (group, members), part in zip(counted.items(), statistics, strict=True):
         # Each group has draws of its own, so that its interval does not depend on which other groups there are.
         seed = (settings.seed, zlib.crc32("=".join(group).encode()))
-        part = statistics[members]
-        if metric.ranks_rows:
-            part = metric.statistics([gold[place] for place in members], [predicted[place] for place in members])
         drawn = bootstrap(metric, part, samples=settings.samples, seed=seed)
         low, high = interval(drawn, confidence=settings.confidence)
         value = float(metric.value(part.sum(axis=0)))
@@ -255,11 +251,12 @@ def _summaries(metric: Metric, draws: Draws, *, trained: Sequence[str], confiden
 def _mean(draws: Draws) -> tuple[float, np.ndarray, int]:
     """Returns the mean over languages, its bootstrap means `[samples]`, and the rows that it rests on.
 
-    A language without a score (no row has a span, and none was found) does not count.
+    A language without a score (no row has a span, and none was found) does not count, nor does one in a draw that has
+    none of its rows with a span.
     """
     counted = [each for each in draws.values() if not np.isnan(each[0].value)] or list(draws.values())
     value = float(np.mean([score.value for score, _ in counted]))
-    return value, np.mean([drawn for _, drawn in counted], axis=0), sum(score.rows for score, _ in counted)
+    return value, mean_of_draws([drawn for _, drawn in counted]), sum(score.rows for score, _ in counted)
 
 
 def _summary(kind: str, name: str, value: float, drawn: np.ndarray, rows: int, *, confidence: float) -> Score:
@@ -277,16 +274,35 @@ def _worst(metric: Metric, draws: Draws) -> list[Score]:
     return [Score(worst.metric, worst.value, worst.low, worst.high, worst.rows, group)]
 
 
-def _hardest(examples: Sequence[Example], rows: Sequence[Row], per_language: int) -> tuple[HardExample, ...]:
-    """Returns each language's wrong answers with the highest confidence, the surest first."""
-    both = zip(rows, examples, strict=True)
-    # Where nothing is gold, there is no other answer to show: the text is its own.
-    wrong = [(row, example) for row, example in both if row.gold is not None and row.predicted != row.gold]
-    # A row without scores has no confidence to rank by, so such rows keep their order at the end.
-    wrong.sort(key=lambda pair: -np.nan_to_num(pair[0].confidence, nan=-1.0))
+def _shortfalls(task_metrics: Sequence[Metric], rows: Sequence[Row]) -> np.ndarray:
+    """Returns `[rows]`: how far each row's own score is from that of a right answer; nan where a row has none.
+
+    The score is by the first metric that has one of single rows: a correlation, for one, has none.
+    """
+    gold, predicted = [row.gold for row in rows], [row.predicted for row in rows]
+    for metric in task_metrics:
+        found = np.abs(metric.best - metric.value(metric.statistics(gold, predicted)))
+        if not np.isnan(found).all():
+            return found
+    return np.full(len(rows), np.nan)
+
+
+def _hardest(
+    examples: Sequence[Example], rows: Sequence[Row], shortfalls: np.ndarray, per_language: int
+) -> tuple[HardExample, ...]:
+    """Returns each language's worst answers, the worst first; of equally bad ones, the surest first."""
+    wrong = [
+        (row, example, shortfall)
+        for row, example, shortfall in zip(rows, examples, shortfalls.tolist(), strict=True)
+        # Where nothing is gold, there is no other answer to show: the text is its own. A right answer may differ from
+        # what is gold, such as one of several answers to a question: then only the row's score tells.
+        if row.gold is not None and row.predicted != row.gold and shortfall != 0
+    ]
+    # A row without a score, or without confidence, has nothing to rank by, so such rows keep their order at the end.
+    wrong.sort(key=lambda each: (-np.nan_to_num(each[2]), -np.nan_to_num(each[0].confidence, nan=-1.0)))
     kept: dict[str, int] = {}
     hardest = []
-    for row, example in wrong:
+    for row, example, _ in wrong:
         kept[row.language] = kept.get(row.language, 0) + 1
         if kept[row.language] <= per_language:
             texts = (example.text, example.second_text)

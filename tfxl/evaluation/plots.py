@@ -65,7 +65,10 @@ MOST_MATRICES = 24
 
 
 def language_scores(evaluation: Evaluation, metric: str | None = None) -> str:
-    """Returns bars of the score of each language with intervals, the trained languages apart, the best first."""
+    """Returns bars of the score of each language with intervals, the trained languages apart, the best first.
+
+    Empty where no language has rows that count.
+    """
     scores = sorted(
         evaluation.by("language", metric).items(),
         key=lambda item: (not evaluation.is_trained(item[0]), -np.nan_to_num(item[1].value, nan=-1e9)),
@@ -93,6 +96,8 @@ def _bars(
     colours: Sequence[str],
     legend: Mapping[str, str] | None = None,
 ) -> str:
+    if not scores:
+        return ""
     values = np.array([score.value for score in scores])
     lows, highs = (np.nan_to_num([getattr(s, end) for s in scores], nan=0.0) for end in ("low", "high"))
     with _style():
@@ -256,7 +261,8 @@ def training_curve(history: Mapping[str, Sequence[float]]) -> str:
 
 def before_after(comparison: Comparison) -> str:
     """Returns each language's score before and after as two points and the way between them."""
-    differences = sorted(comparison.languages, key=lambda difference: difference.second)
+    differences = sorted(comparison.languages, key=lambda difference: np.nan_to_num(difference.second, nan=-np.inf))
+    values = [value for difference in differences for value in (difference.first, difference.second)]
     with _style():
         figure, axes = _figure(height=0.3 * len(differences) + 1.1)
         for place, difference in enumerate(differences):
@@ -269,7 +275,8 @@ def before_after(comparison: Comparison) -> str:
             axes.text(1.01, place, shown, transform=axes.get_yaxis_transform(), va="center")
         axes.set_yticks(places, [_short(language_of(d.group["language"]).label) for d in differences])
         axes.set_ylim(-0.6, len(differences) - 0.4)
-        axes.set_xlim(0, max(1.0, *(max(d.first, d.second) for d in differences)))
+        # A language without a score has no point: nan is neither less nor more than what stands first.
+        axes.set_xlim(min(0.0, *values), max(1.0, *values))
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(metric_name(comparison.overall.metric))
@@ -291,7 +298,8 @@ def heat_map(
     """
     from matplotlib.patches import Rectangle
 
-    low, high = np.nanmin(values), np.nanmax(values)
+    known = values[~np.isnan(values)]
+    low, high = known.min(initial=np.inf), known.max(initial=-np.inf)
     with _style({"axes.grid": False}):
         figure, axes = _figure(height=0.34 * len(rows) + 1.3)
         for (row, column), value in np.ndenumerate(values):

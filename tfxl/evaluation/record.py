@@ -95,7 +95,7 @@ class Evaluation:
         labels: The labels; empty if the answers are neither labels nor sets of labels.
         trained_languages: The languages that had training rows; empty if that is not known.
         rows: The answered rows.
-        hardest: Wrong answers that the model was surest of, for each language.
+        hardest: The worst answers of each language; of equally bad ones, those that the model was surest of.
         settings: How it was measured.
         versions: The packages that it was measured with.
     """
@@ -164,11 +164,13 @@ class Evaluation:
     def of(self, group: str, value: str) -> tuple[Score, ...]:
         """Returns each metric's score of one group, such as `("language", "de")`; nan where no row counts."""
         found = ((kind, self.by(group, kind).get(value)) for kind in self.kinds)
-        return tuple(score or Score(kind, math.nan, math.nan, math.nan, 0, {group: value}) for kind, score in found)
+        return tuple(score or _undefined(kind, {group: value}) for kind, score in found)
 
     def overall(self, metric: str | None = None) -> Score:
-        """Returns the score over all rows; the main metric's if None."""
-        return next(score for score in self.scores if score.metric == (metric or self.main) and not score.group)
+        """Returns the score over all rows, nan where no row counts; the main metric's if None."""
+        kind = metric or self.main
+        found = (score for score in self.scores if score.metric == kind and not score.group)
+        return next(found, _undefined(kind, {}))
 
     def summary(self, name: str, metric: str | None = None) -> Score | None:
         """Returns a number that sums the languages up, or None if it is not defined.
@@ -199,8 +201,7 @@ class Evaluation:
         return self.summary("transfer_gap")
 
     def _summary(self, name: str) -> Score:
-        score = self.summary(name)
-        return score or Score(self.main, math.nan, math.nan, math.nan, 0, {"summary": name})
+        return self.summary(name) or _undefined(self.main, {"summary": name})
 
     def is_trained(self, language: str) -> bool:
         """Whether a language had training rows; the regions and scripts of a language count as one language."""
@@ -332,6 +333,10 @@ def write_whole(path: str | Path, text: str) -> Path:
     finally:
         Path(temporary).unlink(missing_ok=True)
     return target
+
+
+def _undefined(kind: str, group: Mapping[str, str]) -> Score:
+    return Score(kind, math.nan, math.nan, math.nan, 0, group)
 
 
 def _share(value: float) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tfxl.evaluation.confusion import LabelScores
 from tfxl.evaluation.consistency import Consistency
 from tfxl.evaluation.groups import ALL, Group, language_of
 from tfxl.evaluation.record import Evaluation, HardExample, write_whole
-from tfxl.evaluation.score import Score, metric_name, number
+from tfxl.evaluation.score import Score, metric_name, number, p_number
 from tfxl.evaluation.transfer import Transfer
 from tfxl.languages import Language, script_name
 from tfxl.settings import plain
@@ -30,9 +30,10 @@ GROUPS = {"script": "By script", "length": "By length", "domain": "By domain"}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a table of scores: what it is about, and a score for each metric."""
+    """One line of a table of scores: what it is about, its rows, whether they count or not, and each metric's score."""
 
     name: str
+    rows: int
     scores: tuple[Score, ...]
     language: Language | None = None
     trained: bool = False
@@ -103,7 +104,7 @@ def render(
         most_matrices=plots.MOST_MATRICES,
         most_labels=plots.MOST_LABELS,
         comparison=comparison,
-        p_shown=_p_shown,
+        p_shown=p_number,
         changed=_changed,
         run=tomli_w.dumps(plain(run)) if run else "",
         settings=tomli_w.dumps(plain(evaluation.settings)),
@@ -193,20 +194,21 @@ def _language_lines(evaluation: Evaluation) -> list[Line]:
     return [
         Line(
             language_of(code).label,
+            len(evaluation.groups["language", code]),
             evaluation.of("language", code),
             language=language_of(code),
             trained=evaluation.is_trained(code),
         )
-        for code in evaluation.by("language")
+        for code in evaluation.languages
     ]
 
 
 def _group_lines(evaluation: Evaluation, group: str) -> list[Line]:
     """Returns a line for each value of the group; none if all rows have the same."""
-    values = evaluation.by(group)
-    if len(values) < 2:
+    found = {each: rows for each, rows in evaluation.groups.items() if each[0] == group}
+    if len(found) < 2:
         return []
-    return [Line(_name((group, value)), evaluation.of(group, value)) for value in values]
+    return [Line(_name(each), len(rows), evaluation.of(*each)) for each, rows in found.items()]
 
 
 def _name(group: Group) -> str:
@@ -257,13 +259,17 @@ def _sentences(evaluation: Evaluation) -> list[str]:
     """Returns what a reader in a hurry should know, in whole sentences."""
     mean, worst, gap = evaluation.mean, evaluation.worst, evaluation.transfer_gap
     metric, many = metric_name(evaluation.main), len(evaluation.languages)
-    sentences = [f"The mean {metric} over {many} languages is {number(mean.value)}." if many > 1 else ""]
+    scored = [code for code, score in evaluation.by("language").items() if not isnan(score.value)]
+    sentences = [f"The mean {metric} over {_languages(len(scored))} is {number(mean.value)}." if many > 1 else ""]
+    if many > max(1, len(scored)):
+        without = many - len(scored)
+        sentences.append(f"{_languages(without)} {'has' if without == 1 else 'have'} no score.")
     if many > 1 and "language" in worst.group:
         sentences.append(f"{language_of(worst.group['language']).label} is the worst, with {number(worst.value)}.")
     if many == 1:
         sentences.append(f"The {metric} is {number(mean.value)}.")
-    if gap:
-        unseen = sum(not evaluation.is_trained(language) for language in evaluation.languages)
+    if gap and not isnan(gap.value):
+        unseen = sum(not evaluation.is_trained(language) for language in scored)
         way = "below" if gap.value >= 0 else "above"
         who = "The language" if unseen == 1 else f"The {unseen} languages"
         scores = "scores" if unseen == 1 else "score"
@@ -273,12 +279,12 @@ def _sentences(evaluation: Evaluation) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def _p_shown(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _languages(count: int) -> str:
+    return f"{count} language{'' if count == 1 else 's'}"
 
 
 def _changed(difference: Difference) -> str:
     """Returns whether a difference is more than chance: `better`, `worse` or nothing."""
-    if difference.corrected >= 0.05:
+    if not difference.corrected < 0.05:  # nan is no change either
         return ""
     return "better" if difference.value > 0 else "worse"

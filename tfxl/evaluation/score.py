@@ -57,6 +57,11 @@ def metric_name(kind: str) -> str:
     return " ".join("F1" if word == "f1" else word for word in kind.split("_"))
 
 
+def p_number(value: float) -> str:
+    """Returns a p-value as people read it: three decimals, or a dash if it is not defined."""
+    return "<0.001" if value < 0.001 else number(value)
+
+
 def number(value: float, *, signed: bool = False) -> str:
     """Returns a score as people read it: three decimals, or a dash if it is not defined.
 

@@ -46,6 +46,18 @@ def interval(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, fl
     return float(low), float(high)
 
 
+def mean_of_draws(draws: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the means `[samples]` of several groups' draws; a group counts in the draws that leave it defined.
+
+    Args:
+        draws: `[samples]` of each group.
+    """
+    values = np.stack(draws)
+    is_defined = ~np.isnan(values)
+    total, number = np.where(is_defined, values, 0).sum(axis=0), is_defined.sum(axis=0)
+    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+
+
 def paired_bootstrap(
     metric: Metric, first: np.ndarray, second: np.ndarray, *, samples: int = 1000, seed: Seed = 0
 ) -> np.ndarray:
@@ -87,7 +99,7 @@ def permutation_test(
 ) -> float:
     """Returns the two-sided p-value of the difference of two models (paired approximate randomisation, Noreen 1989).
 
-    Exact, over all swaps, where these are at most `samples`.
+    Exact, over all swaps, where these are at most `samples`; nan where the difference is not defined.
 
     Args:
         metric: What is measured.
@@ -97,6 +109,8 @@ def permutation_test(
         seed: The same seed gives the same draws.
     """
     observed = float(metric.value(second.sum(axis=0)) - metric.value(first.sum(axis=0)))
+    if np.isnan(observed):
+        return float("nan")
     changes = (second - first)[np.any(first != second, axis=1)]
     if 2 ** min(len(changes), 60) > samples:
         drawn = permutation_differences(metric, first, second, samples=samples, seed=seed)
@@ -111,19 +125,24 @@ def p_value(observed: float, drawn: np.ndarray) -> float:
     """Returns the share of drawn differences at least as large as the observed one, which counts as one of them.
 
     Args:
-        observed: The difference of the two models.
+        observed: The difference of the two models; where it is nan, so is the p-value.
         drawn: `[samples]` differences under the hypothesis that the models are alike.
     """
+    if np.isnan(observed):
+        return float("nan")
     return float((np.sum(_as_large(drawn, observed)) + 1) / (len(drawn) + 1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Returns p-values corrected for testing several hypotheses at once (Holm 1979), in the order given."""
-    order = np.argsort(p_values, kind="stable")
-    factors = len(p_values) - np.arange(len(p_values))
-    stepped = np.minimum(np.maximum.accumulate(np.asarray(p_values, dtype=float)[order] * factors), 1.0)
-    corrected = np.empty_like(stepped)
-    corrected[order] = stepped
+    """Returns p-values corrected for testing several hypotheses at once (Holm 1979), in the order given.
+
+    One that is nan belongs to no test: it stays nan, and the others are corrected as if it were not there.
+    """
+    values = np.asarray(p_values, dtype=float)
+    order = np.argsort(values, kind="stable")[: np.sum(~np.isnan(values))]  # nan is sorted to the end
+    factors = len(order) - np.arange(len(order))
+    corrected = np.full_like(values, np.nan)
+    corrected[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1.0)
     return corrected.tolist()
 
 

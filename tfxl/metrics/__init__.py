@@ -7,7 +7,7 @@ A metric is split in two so that intervals and tests cost almost nothing: `stati
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,8 +19,8 @@ class Metric(Part):
     """One score, the higher the better unless the part says otherwise."""
 
     higher_is_better: ClassVar[bool] = True
-    ranks_rows: ClassVar[bool] = False
-    """Whether the statistics of a row depend on the rows beside it: then those of a group are made from it alone."""
+    best: ClassVar[float] = 1.0
+    """The score of right answers."""
     compares_with_gold: ClassVar[bool] = True
     """Whether the score needs a right answer in every row; where texts are their own answers, gold is None."""
 
@@ -41,6 +41,22 @@ class Metric(Part):
             gold: Gold answers in the form of `Example.label`.
             predicted: Predicted answers in the same form.
         """
+
+    def by_group(
+        self, gold: Sequence[Any], predicted: Sequence[Any], groups: Iterable[np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """Yields the statistics `[rows of the group, numbers]` of each group; their columns mean the same in all.
+
+        A metric whose numbers of a row depend on the rows beside it, such as ranks, makes them from each group alone.
+
+        Args:
+            gold: Gold answers in the form of `Example.label`.
+            predicted: Predicted answers in the same form.
+            groups: The indices of each group's rows; groups may share rows.
+        """
+        statistics = self.statistics(gold, predicted)
+        for group in groups:
+            yield statistics[group]
 
     @abstractmethod
     def value(self, sums: np.ndarray) -> np.ndarray:

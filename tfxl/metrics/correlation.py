@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,9 +14,9 @@ class Correlation(Metric):
     """Pearson's or Spearman's correlation of predicted and gold numbers, which may be given as text.
 
     Use it for similarity of texts; Spearman is what the STS tasks are judged by. Spearman is Pearson's correlation of
-    ranks, ties sharing their mean rank. The ranks are those among the rows that `statistics` was given: the score of
-    these rows is exact, and evaluation gives each language's rows apart; in a bootstrap sample of them the ranks stay
-    as they are, so that intervals are near Spearman's but not the same.
+    ranks, ties sharing their mean rank. The ranks are those among the rows that `statistics` was given, or among each
+    group of `by_group`: the score of these rows is exact; in a bootstrap sample of them the ranks stay as they are, so
+    that intervals are near Spearman's but not the same.
 
     Example:
         >>> Correlation(method="pearson").score(["1", "2", "4"], [0.1, 0.2, 0.4])
@@ -28,7 +28,6 @@ class Correlation(Metric):
 
         method: Literal["pearson", "spearman"] = "spearman"
 
-    ranks_rows = True
     settings: Settings
 
     @property
@@ -44,6 +43,13 @@ class Correlation(Metric):
         # Without their means, which change no correlation, the squares lose no digits.
         x, y = (side - side.mean() if side.size else side for side in sides)
         return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=-1)
+
+    def by_group(
+        self, gold: Sequence[Any], predicted: Sequence[Any], groups: Iterable[np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """Yields the statistics of each group, with ranks and means among its own rows."""
+        for group in groups:
+            yield self.statistics([gold[row] for row in group], [predicted[row] for row in group])
 
     def value(self, sums: np.ndarray) -> np.ndarray:
         """Returns `[…]` between -1 and 1; nan where one side is the same in all rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class Joint(Metric):
             task: registry.build("metrics", spec) for task, spec in self.settings.metrics.items()
         }
         self.higher_is_better = all(metric.higher_is_better for metric in self.parts.values())  # type: ignore[misc]
+        self.best = sum(metric.best for metric in self.parts.values()) / len(self.parts)  # type: ignore[misc]
         self._sizes: list[int] = []
 
     @property
@@ -52,19 +53,38 @@ class Joint(Metric):
 
     def statistics(self, gold: Sequence[Mapping[str, Any]], predicted: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Returns `[rows, numbers]`: the statistics of each task beside each other, 0 where a row is not for it."""
-        columns = [self._of_task(task, metric, gold, predicted) for task, metric in self.parts.items()]
-        self._sizes = [column.shape[1] for column in columns]
-        return np.concatenate(columns, axis=1)
+        return next(self.by_group(gold, predicted, [np.arange(len(gold))]))
+
+    def by_group(
+        self,
+        gold: Sequence[Mapping[str, Any]],
+        predicted: Sequence[Mapping[str, Any]],
+        groups: Iterable[np.ndarray],
+    ) -> Iterator[np.ndarray]:
+        """Yields the statistics of each group as each task makes them of the group."""
+        members = list(groups)
+        tasks = [self._of_task(task, metric, gold, predicted, members) for task, metric in self.parts.items()]
+        for columns in zip(*tasks, strict=True):
+            self._sizes = [column.shape[1] for column in columns]
+            yield np.concatenate(columns, axis=1)
 
     @staticmethod
     def _of_task(
-        task: str, metric: Metric, gold: Sequence[Mapping[str, Any]], predicted: Sequence[Mapping[str, Any]]
-    ) -> np.ndarray:
-        rows = [row for row, answer in enumerate(gold) if task in answer]
-        own = metric.statistics([gold[row][task] for row in rows], [predicted[row].get(task) for row in rows])
-        column = np.zeros((len(gold), own.shape[1]))
-        column[rows] = own
-        return column
+        task: str,
+        metric: Metric,
+        gold: Sequence[Mapping[str, Any]],
+        predicted: Sequence[Mapping[str, Any]],
+        groups: Sequence[np.ndarray],
+    ) -> Iterator[np.ndarray]:
+        """Yields one task's statistics of each group, 0 where a row is not for it."""
+        is_own = np.array([task in answer for answer in gold], bool)
+        rows, place = np.flatnonzero(is_own).tolist(), np.cumsum(is_own) - 1
+        answers = [gold[row][task] for row in rows], [predicted[row].get(task) for row in rows]
+        own = metric.by_group(*answers, [place[group[is_own[group]]] for group in groups])
+        for group, part in zip(groups, own, strict=True):
+            columns = np.zeros((len(group), part.shape[1]))
+            columns[is_own[group]] = part
+            yield columns
 
     def value(self, sums: np.ndarray) -> np.ndarray:
         """Returns the mean over the tasks whose score is defined; nan where none is."""

@@ -22,6 +22,7 @@ class MeanAbsoluteError(Metric):
     """
 
     higher_is_better = False
+    best = 0.0
 
     def statistics(self, gold: Sequence[Any], predicted: Sequence[Any]) -> np.ndarray:
         """Returns `[rows, 2]`: the distance, and 1."""

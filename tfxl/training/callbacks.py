@@ -122,9 +122,12 @@ class Validation(keras.callbacks.Callback):
 
     Args:
         score: Gives a score by name (a language), higher is better.
-        stop_on: `mean` or `worst` of the scores, or `none`.
+        stop_on: `mean` or `worst` of the scores, or `none`. Scores that are not defined (nan) do not count.
         patience: Epochs without a better score before training stops. The best epoch's weights are put back then, and
             also at the end.
+
+    Raises:
+        RecipeError: No score is defined that could choose the first epoch to keep.
     """
 
     _supports_tf_logs = True
@@ -144,6 +147,8 @@ class Validation(keras.callbacks.Callback):
             logs.update({f"validation/{name}": value for name, value in {**scores, **values}.items()})
         if self.stop_on == "none":
             self.best_epoch = epoch
+        elif math.isnan(values[self.stop_on]) and not self._weights:
+            raise _no_score(scores, self.stop_on)
         elif values[self.stop_on] > self.best:
             self.best, self.best_epoch = values[self.stop_on], epoch
             # By variable: the order of `get_weights` changes when layers are frozen or unfrozen.
@@ -156,6 +161,15 @@ class Validation(keras.callbacks.Callback):
         for variable, value in self._weights:
             variable.assign(value)
         self._weights = []
+
+
+def _no_score(scores: Mapping[str, float], stop_on: str) -> RecipeError:
+    return RecipeError(
+        f'training.early_stopping = "{stop_on}", but no validation score is defined: {", ".join(scores) or "no rows"}',
+        expected="a language whose validation rows can be scored by the task's main metric",
+        fix="Give data.validation rows of different answers, with something to be found in them, or set "
+        'training.early_stopping = "none".',
+    )
 
 
 class TensorBoardLog(keras.callbacks.Callback):
@@ -262,8 +276,12 @@ class ProgressLog(keras.callbacks.Callback):
         """Tells what the epoch came to."""
         if isinstance(self._steps, Generator):
             self._steps.close()
-        shown = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in (logs or {}).items())
+        shown = ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in (logs or {}).items())
         self.progress.say(f"epoch {epoch + 1} of {self.params['epochs']}: {shown}")
+
+
+def _shown(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4g}"
 
 
 class Record(keras.callbacks.Callback):
