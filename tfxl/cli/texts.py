@@ -1,4 +1,4 @@
-"""The texts that `tfxl predict` reads and the answers that it writes, one after another and in the order given."""
+"""The texts that `tfxl predict` and `tfxl search` read, and the answers that are written, in the order given."""
 
 from __future__ import annotations
 
@@ -216,6 +216,20 @@ def chunks(
                 yield from as_they_come(from_lines(_own(stdin), layout))
     if file is not None:
         yield from in_chunks(from_file(file, columns, layout))
+
+
+def check_answered(failed: int, total: int) -> None:
+    """Refuses to end in peace where texts were not answered.
+
+    Raises:
+        DataError: Some were not.
+    """
+    if failed:
+        raise DataError(
+            f"{failed} of {total} texts could not be answered",
+            expected="texts in UTF-8",
+            fix="Correct them: in the output an error stands in the place of each. The others were answered.",
+        )
 
 
 def answers(predict: Predict, rows: Sequence[Row]) -> list[Prediction | str]:

@@ -16,7 +16,7 @@ import typer
 import tfxl
 from tfxl import recipes
 from tfxl.cli import terminal
-from tfxl.errors import DataError, RecipeError, TfxlError, did_you_mean
+from tfxl.errors import RecipeError, TfxlError, did_you_mean
 
 if TYPE_CHECKING:
     from tfxl.evaluation.compare import Difference
@@ -179,12 +179,7 @@ def predict(
             answer, layout = zero_shot.predict, ("text",)
         rows = reading.chunks(texts or [], file, columns=columns, layout=layout, stdin=sys.stdin.buffer)
         failed, total = reading.write_answers(answer, rows, stream, style=style)
-    if failed:
-        raise DataError(
-            f"{failed} of {total} texts could not be answered",
-            expected="texts in UTF-8",
-            fix="Correct them: in the output an error stands in the place of each. The others were answered.",
-        )
+    reading.check_answered(failed, total)
 
 
 @app.command()
