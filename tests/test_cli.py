@@ -319,6 +319,13 @@ class TestPredict:
         found = self.answers(tfxl_command("predict", tiny_model_folder, "eins", "-", "fünf"))
         assert [answer["text"] for answer in found] == ["eins", "zwei", "", "vier\u2028vier", "fünf"]
 
+    def test_standard_input_may_be_closed(
+        self, tfxl_command: Command, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", None)  # as Python sets it where the descriptor is closed
+        assert len(self.answers(tfxl_command("predict", tiny_model_folder, "gut", "好"))) == 2
+        assert "standard input is closed" in refused(tfxl_command("predict", tiny_model_folder, "gut", "-"))
+
     def test_a_bad_text_does_not_lose_the_others(
         self, tfxl_command: Command, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

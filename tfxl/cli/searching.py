@@ -46,7 +46,7 @@ def search(
 
     style = format or ("table" if sys.stdout.isatty() else "jsonl")
     reading.style(style, default=style)  # refuses what is none
-    chunks = reading.chunks(texts, None, columns={}, layout=("text",), stdin=sys.stdin.buffer)
+    chunks = reading.chunks(texts, None, columns={}, layout=("text",), stdin=reading.standard_input())
     rows = [row for chunk in chunks for row in chunk]
     terminal.load_tensorflow()
     from tfxl import indexing

@@ -7,6 +7,7 @@ import os
 import queue
 import secrets
 import stat
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -188,6 +189,11 @@ def _own(stream: BinaryIO) -> BinaryIO:
         return stream
 
 
+def standard_input() -> BinaryIO | None:
+    """Returns the bytes of standard input; None if it is closed, as Python says it."""
+    return sys.stdin.buffer if sys.stdin is not None else None
+
+
 def in_chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Yields full chunks, and what is left at the end."""
     iterator = iter(rows)
@@ -196,7 +202,12 @@ def in_chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def chunks(
-    texts: Sequence[str], file: Path | None, *, columns: Mapping[str, str], layout: Sequence[str], stdin: BinaryIO
+    texts: Sequence[str],
+    file: Path | None,
+    *,
+    columns: Mapping[str, str],
+    layout: Sequence[str],
+    stdin: BinaryIO | None,
 ) -> Iterator[list[Row]]:
     """Yields all that is to be answered, in order: the texts, with the lines of `stdin` where there is a `-`; the file.
 
@@ -205,14 +216,19 @@ def chunks(
         file: A file to read after them.
         columns: The columns of the file.
         layout: What the model reads of a row.
-        stdin: What `-` stands for.
+        stdin: What `-` stands for; None if it is closed.
+
+    Raises:
+        DataError: Texts are missing, the file cannot be read, or standard input is asked for and closed.
     """
+    if stdin is None and "-" in texts:
+        raise DataError("standard input is closed", expected="a text a line on it", fix="Give it a file: - < FILE")
     start = 0
     for place, text in enumerate([*texts, "-"]):
         if text == "-":
             yield from in_chunks(from_arguments(texts[start:place], layout))
             start = place + 1
-            if place < len(texts):
+            if place < len(texts) and stdin is not None:
                 yield from as_they_come(from_lines(_own(stdin), layout))
     if file is not None:
         yield from in_chunks(from_file(file, columns, layout))

@@ -177,7 +177,7 @@ def predict(
         if labels is not None:
             zero_shot = ZeroShot(loaded, reading.listed(labels), template=template, several=several)
             answer, layout = zero_shot.predict, ("text",)
-        rows = reading.chunks(texts or [], file, columns=columns, layout=layout, stdin=sys.stdin.buffer)
+        rows = reading.chunks(texts or [], file, columns=columns, layout=layout, stdin=reading.standard_input())
         failed, total = reading.write_answers(answer, rows, stream, style=style)
     reading.check_answered(failed, total)
 
