@@ -14,7 +14,7 @@ from tfxl.backend import keras, tf
 from tfxl.errors import RecipeError
 from tfxl.progress import SILENT, Progress
 from tfxl.training import callbacks as watching
-from tfxl.training import dropout
+from tfxl.training import dropout, tracking
 from tfxl.training.model import TrainingModel
 from tfxl.training.optimizer import AdamW, RowOptimizer, Sgd
 from tfxl.training.precision import Precision, using
@@ -143,13 +143,14 @@ def fit(
         watchers = watching.watchers(
             settings, batches, directory=directory, config=config, score=score, progress=progress
         )
-        trained.fit(
-            sharded(batches.dataset(settings.epochs)),
-            epochs=settings.epochs,
-            steps_per_epoch=batches.steps_per_epoch,
-            callbacks=[*callbacks, *watchers],
-            verbose=0,
-        )
+        with tracking.closed_on_failure(watchers):
+            trained.fit(
+                sharded(batches.dataset(settings.epochs)),
+                epochs=settings.epochs,
+                steps_per_epoch=batches.steps_per_epoch,
+                callbacks=[*callbacks, *watchers],
+                verbose=0,
+            )
     record = next(each for each in watchers if isinstance(each, watching.Record))
     return History(record.epochs, record.best_epoch, int(trained.optimizer.iterations.numpy()), chosen)
 
