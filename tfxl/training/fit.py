@@ -115,7 +115,7 @@ def fit(
 
     Args:
         model: A functional model over the three inputs, built in the scope of its strategy.
-        task: Gives the loss.
+        task: Gives the loss, and checks the model.
         batches: The data.
         settings: How to train.
         multipliers: Factors on the learning rate by variable name, such as a tuner gives.
@@ -130,12 +130,13 @@ def fit(
         What happened.
 
     Raises:
-        RecipeError: The settings do not fit the data or the model, or the gradients are no longer finite: the model
-            then has the weights of the last good update.
+        RecipeError: The settings do not fit the data or the model, the model does not fit the task, or the gradients
+            are no longer finite: the model then has the weights of the last good update.
     """
     updates = _updates(batches, settings)
     check_early_stopping(settings, validates=score is not None)
     check_strategy(model, settings.strategy)
+    task.check_logits(model.output)
     dropout.seed(model, seed)
     devices = model.distribute_strategy
     with using(settings.precision, devices) as chosen, devices.scope(), dropout.cheap_masks(model):
