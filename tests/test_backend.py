@@ -4,7 +4,6 @@ import os
 import platform
 import subprocess
 import sys
-from pathlib import PurePosixPath
 
 import pytest
 
@@ -32,20 +31,6 @@ def test_another_build_of_tensorflow_counts(name: str) -> None:
     with pytest.raises(InstallationError) as caught:
         check_versions({**installed, "tf_keras": None}, tensorflow=name)
     assert f'"{name}==2.21.*"' in caught.value.fix and '"tensorflow==' not in caught.value.fix
-
-
-def test_the_build_is_found_by_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {
-        "tensorflow-serving-api": ["tensorflow/core/a_pb2.py", "tensorflow_serving/__init__.py"],
-        "tensorflow_cpu": ["tensorflow/__init__.py"],
-    }
-    assert backend._tensorflow_package() == "tensorflow"
-    monkeypatch.setattr(backend, "_installed", lambda name: None)
-    monkeypatch.setattr(backend.metadata, "packages_distributions", lambda: {"tensorflow": list(files)})
-    monkeypatch.setattr(backend.metadata, "files", lambda name: [PurePosixPath(path) for path in files[name]])
-    assert backend._tensorflow_package() == "tensorflow_cpu"
-    monkeypatch.setattr(backend.metadata, "packages_distributions", dict)
-    assert backend._tensorflow_package() == "tensorflow", "which is absent, and is what the message names"
 
 
 @pytest.mark.parametrize(

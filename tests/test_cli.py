@@ -329,6 +329,13 @@ class TestPredict:
         found = self.answers(tfxl_command("predict", tiny_model_folder, "eins", "-", "fünf"))
         assert [answer["text"] for answer in found] == ["eins", "zwei", "", "vier\u2028vier", "fünf"]
 
+    def test_standard_input_may_be_closed(
+        self, tfxl_command: Command, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", None)  # as Python sets it where the descriptor is closed
+        assert len(self.answers(tfxl_command("predict", tiny_model_folder, "gut", "好"))) == 2
+        assert "standard input is closed" in refused(tfxl_command("predict", tiny_model_folder, "gut", "-"))
+
     def test_a_bad_text_does_not_lose_the_others(
         self, tfxl_command: Command, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -396,6 +403,65 @@ class TestPredict:
         assert "No space left" in refused(tfxl_command("predict", tiny_model_folder, "x", "--output", output))
         assert output.read_bytes() == before
         assert list(tmp_path.iterdir()) == [output]
+
+    def test_output_to_a_device_or_a_pipe_is_written_to_directly(
+        self, tfxl_command: Command, tiny_model_folder: Path, tmp_path: Path
+    ) -> None:
+        # A terminal of its own and a pipe: a mistake could not replace a device that the machine needs.
+        words = ("predict", tiny_model_folder, "gut", "--output")
+        parent, child = pty.openpty()
+        assert tfxl_command(*words, os.ttyname(child))[:2] == (0, "")
+        assert json.loads(os.read(parent, 65536))["text"] == "gut"
+        os.close(child)
+        os.close(parent)
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        assert tfxl_command(*words, pipe)[0] == 0
+        with os.fdopen(reading, encoding="utf-8") as stream:
+            assert json.loads(stream.read())["text"] == "gut"
+        assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+    def test_output_to_a_link_is_written_to_its_target(self, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        for name in ("old", "new"):
+            link, target = tmp_path / f"{name} link", tmp_path / "folder" / name
+            link.symlink_to(target)
+            with texts.new_file(link) as file:
+                file.write(name)
+            assert link.is_symlink() and not target.is_symlink()
+            assert target.read_text() == name
+            with texts.new_file(link) as file:
+                file.write("again")
+            assert target.read_text() == "again"
+        (tmp_path / "broken").symlink_to(tmp_path / "absent" / "file")
+        with pytest.raises(TfxlError, match="broken"), texts.new_file(tmp_path / "broken"):
+            pass
+
+    def test_two_that_write_one_output_do_not_mix(self, tmp_path: Path) -> None:
+        path = tmp_path / "answers"
+        with texts.new_file(path) as one, texts.new_file(path) as other:
+            one.write("one\n")
+            other.write("the other, which is done first\n")
+        assert path.read_text() == "one\n"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_output_to_standard_output_adds_to_what_stands_there(self, tmp_path: Path) -> None:
+        program = """
+            from pathlib import Path
+            from tfxl.cli import texts
+
+            for word in ("eins", "zwei"):
+                with texts.new_file(Path("/proc/self/fd/1")) as file:  # what /dev/stdout leads to
+                    file.write(f"{word}\\n")
+        """
+        command = [sys.executable, "-c", textwrap.dedent(program)]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "eins\nzwei\n"
+        path = tmp_path / "answers"
+        path.write_text("before\n")
+        with path.open("a") as file:
+            subprocess.run(command, stdout=file, check=True)
+        assert path.read_text() == "before\neins\nzwei\n"
 
     def test_a_table_is_for_people(self, tfxl_command: Command, tiny_model_folder: Path) -> None:
         code, shown, _ = tfxl_command("predict", tiny_model_folder, "gut\nso", "好", "--format", "table")

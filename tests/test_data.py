@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tfxl.cleaners import Count
 from tfxl.data import DataReport, read, training_batches
 from tfxl.errors import DataError
 from tfxl.progress import SILENT, Progress
@@ -78,6 +79,34 @@ def test_scored_rows_keep_the_language_that_they_name(tmp_path):
     rename = 'data.cleaners=[{kind="language_id", languages=["de", "zh"], mismatch="rename"}]'
     assert rows_of(recipe, rename)[0] == [("de", text), ("de", text)]
     assert rows_of(recipe, rename, split="test")[0] == [("zh", text), ("de", text)]
+
+
+def test_a_row_that_is_refused_does_not_take_its_duplicate_with_it(tmp_path):
+    """And rows of languages that are not asked for are counted, whatever their labels."""
+    recipe = write(tmp_path, [])
+    rows = [("de", "gut", "c"), ("de", "gut", "a"), ("de", "Gut", "b"), ("fr", "bon", "c"), ("zh", "好", None)]
+    lines = [json.dumps({"lang": lang, "text": text, "label": label}) for lang, text, label in rows]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    skipping = 'data.reader={kind="jsonl", language="lang", on_error="skip"}'
+    found, report = rows_of(recipe, 'data.cleaners=["duplicates"]', skipping)
+    assert found == [("de", "gut")]
+    train = report["train"]
+    assert [bad.line for bad in train.skipped] == [1, 5]
+    assert train.other_languages == {"fr": 1}
+    assert train.cleaning["duplicates", "de"] == Count(seen=2, dropped=1)
+    with pytest.raises(DataError, match=r"rows\.jsonl:1"):
+        rows_of(recipe)
+
+
+def test_a_row_whose_language_a_cleaner_names_is_checked_too(tmp_path):
+    pytest.importorskip("lingua")
+    recipe = write(tmp_path, [])
+    text = "Das Zimmer war sauber und das Frühstück war sehr gut"
+    lines = [json.dumps({"lang": lang, "text": text, "label": label}) for lang, label in [("fr", "c"), ("de", "a")]]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    rename = 'data.cleaners=[{kind="language_id", languages=["de", "fr"], mismatch="rename"}]'
+    with pytest.raises(DataError, match="label 'c'"):
+        rows_of(recipe, rename)
 
 
 class Told(Progress):

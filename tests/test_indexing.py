@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
@@ -193,3 +194,26 @@ def test_the_command_line(indexed, beside, folder, capsys):
     assert "schlecht" in capsys.readouterr().out
     assert main(["index", str(indexed.folder), str(folder / "answers.jsonl"), "text=answre"]) == 2
     assert "answre" in capsys.readouterr().err
+    assert main(["search", str(indexed.folder.parent), "schlecht", "--format", "jsonn"]) == 2
+    assert "did you mean 'jsonl'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("style", ["jsonl", "table"])
+def test_searches_read_standard_input_as_predictions_do(indexed, beside, capsys, monkeypatch, style):
+    def search(content: bytes) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        return main(["search", str(indexed.folder.parent), "-", "--format", style, "--most", "1"]), *capsys.readouterr()
+
+    assert search(b"")[:2] == (0, "")
+    code, shown, said = search("\ufeffeins\u2028eins\n".encode() + b"\xff\n" + "吵\n".encode())
+    assert code == 2 and "1 of 3 texts could not be answered" in said
+    assert "line 2: byte 0 is not UTF-8" in shown
+    if style == "jsonl":
+        lines = [json.loads(line) for line in shown.split("\n")[:-1]]
+        assert [line["text"] for line in lines] == ["eins\u2028eins", "\ufffd", "吵"]
+        assert ["error" in line for line in lines] == [False, True, False]
+
+
+def test_no_texts_find_nothing(indexed, beside):
+    assert indexing.search(indexed.folder.parent, [], index=beside) == []
+    assert indexing.search(indexed.folder.parent, []) == []

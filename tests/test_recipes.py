@@ -102,6 +102,34 @@ def test_a_changed_kind_takes_its_settings_with_it(path: Path) -> None:
     assert recipes.read(path, ["tuner.kind=frozen"])["tuner"] == {"kind": "frozen", "layers": 3}
 
 
+@pytest.mark.parametrize(
+    ("overrides", "tuner"),
+    [
+        (["tuner.kind=full", "tuner={kind='gradual'}"], {"kind": "gradual"}),
+        (["tuner={kind='gradual', rate=2}", "tuner.kind=full"], {"kind": "full"}),
+        (["tuner={kind='gradual', rate=2}", "tuner.rate=3", "tuner.kind=full"], {"kind": "full", "rate": 3}),
+        (["tuner.rate=3", "tuner={kind='gradual'}", "tuner.kind=full"], {"kind": "full"}),
+        (["tuner=gradual", "tuner.kind=full"], {"kind": "full"}),
+        (["tuner.kind=full", "tuner=gradual"], "gradual"),
+        (["tuner.kind=full", "tuner.rate=2", "tuner.kind=gradual"], {"kind": "gradual", "rate": 2}),
+        (["tuner.rate=2", "seed=3", "data.sampler.kind=uniform", "tuner.kind=full"], {"kind": "full", "rate": 2}),
+        (["tuner.inner.kind=a", "tuner.kind=full"], {"kind": "full", "inner": {"kind": "a"}}),
+        (
+            ["tuner.inner.rate=2", "tuner.kind=a", "tuner.inner.kind=b"],
+            {"kind": "a", "inner": {"kind": "b", "rate": 2}},
+        ),
+    ],
+)
+def test_of_kinds_tables_and_settings_the_later_win(path: Path, overrides: list[str], tuner: Any) -> None:
+    assert recipes.read(path, overrides)["tuner"] == tuner
+
+
+def test_a_later_kind_wins_over_an_earlier_table_around_it(path: Path) -> None:
+    whole = "data={languages=['de'], sampler={kind='capped', limit=3}}"
+    assert recipes.read(path, [whole, "data.sampler.kind=uniform"])["data"]["sampler"] == {"kind": "uniform"}
+    assert recipes.read(path, ["data.sampler.kind=uniform", whole])["data"]["sampler"] == {"kind": "capped", "limit": 3}
+
+
 def test_a_part_named_by_its_kind_takes_settings(path: Path) -> None:
     read = recipes.read(path, ["data.sampler=uniform", "data.reader=jsonl", "data.reader.text=review"])
     assert read["data"]["sampler"] == "uniform"

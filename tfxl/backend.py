@@ -10,9 +10,9 @@ import os
 import platform
 import re
 from collections.abc import Callable
-from importlib import metadata
 from typing import ParamSpec, TypeVar
 
+from tfxl import packages
 from tfxl.errors import InstallationError
 
 SUPPORTED_MINOR = ("2.21",)
@@ -59,24 +59,6 @@ def _numbers(version: str | None) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else ()
 
 
-def _tensorflow_package() -> str:
-    """Returns the package that holds the module `tensorflow`, such as tensorflow-cpu where there is no `tensorflow`."""
-    if _installed("tensorflow"):
-        return "tensorflow"
-    for name in metadata.packages_distributions().get("tensorflow", ()):
-        # Others, such as tensorflow-serving-api, may put files into the folder; one of them makes it a module.
-        if any(file.as_posix() == "tensorflow/__init__.py" for file in metadata.files(name) or ()):
-            return name
-    return "tensorflow"
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def check_keras(model: type | None = None) -> None:
     """Refuses another Keras than tf_keras: TensorFlow decides once, at its first use of Keras, which one it takes.
 
@@ -95,9 +77,9 @@ def check_keras(model: type | None = None) -> None:
         )
 
 
-_TENSORFLOW = _tensorflow_package()
+_TENSORFLOW = packages.tensorflow()
 check_versions(
-    {name: _installed(name) for name in (_TENSORFLOW, *PACKAGES[1:], "transformers")}, tensorflow=_TENSORFLOW
+    {name: packages.installed(name) for name in (_TENSORFLOW, *PACKAGES[1:], "transformers")}, tensorflow=_TENSORFLOW
 )
 check_keras()
 os.environ["TF_USE_LEGACY_KERAS"] = "1"

@@ -90,8 +90,9 @@ def read(
 ) -> Iterator[Example]:
     """Yields the examples of a split that can be used, in order; none if the recipe names no file for it.
 
-    Cleaners may drop training rows; rows that are scored are all kept, so that scores can be compared. Rows of
-    languages that the recipe does not name are left out and counted.
+    Cleaners may drop training rows; rows that are scored are all kept, so that scores can be compared. Rows without a
+    right answer are refused before the cleaners see them. Rows of languages that the recipe does not name are left out
+    and counted, whatever their answer.
 
     Args:
         run: Names the files, the languages and the cleaners.
@@ -116,10 +117,12 @@ def read(
         for example in parts.reader.read(path, language=language)
         if _passes(example, _language, parts)
     )
-    cleaned = clean_all(make_cleaners(run), raw, found.cleaning, may_drop=split == "train")
     wanted = {languages.find(code).base for code in codes}
+    if labelled:  # before cleaners, which may drop a good row as the duplicate of one that is refused
+        raw = (each for each in raw if not _is_of(each, wanted) or _passes(each, parts.task.gold, parts))
+    cleaned = clean_all(make_cleaners(run), raw, found.cleaning, may_drop=split == "train")
     used = _of_languages(cleaned, wanted, found.other_languages)
-    if labelled:
+    if labelled:  # and after them, for they change texts that answers stand in, and name languages
         used = (example for example in used if _passes(example, parts.task.gold, parts))
     if split == "train" and run.data.few_shot:
         used = _few_of(used, run.data.few_shot_languages, run.data.few_shot, seed=run.seed)
@@ -135,10 +138,15 @@ def read(
 def _of_languages(examples: Iterable[Example], wanted: Container[str], others: Counter[str]) -> Iterator[Example]:
     """Yields the examples of the wanted languages and counts the rest."""
     for example in examples:
-        if languages.find(example.language).base in wanted:
+        if _is_of(example, wanted):
             yield example
         else:
             others[example.language] += 1
+
+
+def _is_of(example: Example, wanted: Container[str]) -> bool:
+    """Whether an example is of a wanted language."""
+    return languages.find(example.language).base in wanted
 
 
 def _few_of(examples: Iterable[Example], codes: Sequence[str], count: int, *, seed: int) -> Iterator[Example]:

@@ -139,7 +139,8 @@ def search(
             fix="Name that model, or make the index again with tfxl index.",
         )
     answers = predict(saved.text, _retrieval(saved), {"text": list(texts)}, progress=progress)
-    return opened.search(np.stack([np.asarray(each.vector, np.float32) for each in answers]), most=most)
+    vectors = [np.asarray(each.vector, np.float32) for each in answers]
+    return opened.search(np.stack(vectors), most=most) if vectors else []
 
 
 def is_version(path: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
-from tfxl import recipes
+from tfxl import packages, recipes
 from tfxl.backend import keras, tf
 from tfxl.data import DataReport, read, texts_of, training_batches
 from tfxl.errors import ModelError, RecipeError, did_you_mean
@@ -213,7 +213,7 @@ def fit(
             callbacks=parts.tuner.callbacks(),
             seed=run.seed,
             directory=logs,
-            config=flat({**run.as_toml(), "versions": manifest.package_versions()}),
+            config=flat({**run.as_toml(), "versions": packages.versions()}),
             score=by_language if splits.validation else None,
             progress=progress,
         )

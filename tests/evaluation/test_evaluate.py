@@ -16,7 +16,7 @@ from tests.evaluation.toy_answers import LABELS, QUICK, evaluated, make
 from tfxl import registry
 from tfxl.errors import DataError, RecipeError
 from tfxl.evaluation.compare import compare
-from tfxl.evaluation.evaluate import Settings, evaluate, versions
+from tfxl.evaluation.evaluate import Settings, evaluate
 from tfxl.evaluation.groups import ALL
 from tfxl.example import Example, Prediction
 from tfxl.metrics.accuracy import Accuracy
@@ -285,7 +285,3 @@ def test_the_page_of_the_docs_lists_every_setting() -> None:
     listed = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", page.read_text(encoding="utf-8"), re.MULTILINE)
     defaults = {name: json.dumps(value) for name, value in Settings().model_dump().items()}
     assert dict(listed) == defaults
-
-
-def test_versions_name_what_is_installed() -> None:
-    assert {"tfxl", "tensorflow", "numpy"} <= versions().keys()

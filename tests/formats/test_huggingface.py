@@ -255,6 +255,35 @@ def test_a_model_that_no_class_answers_like_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("task", "head", "family"),
+    [
+        ("classification", {"kind": "pooled", "pooling": "first", "transform": "relu"}, "auto"),
+        ("token_classification", "token", "distilbert"),
+        ("fill_mask", {"kind": "masked_language", "epsilon": 1e-12}, "distilbert"),
+        ("retrieval", "embedding", "distilbert"),
+    ],
+)
+def test_a_family_that_computes_with_another_epsilon_is_refused(
+    tmp_path: Path, task: str, head: Any, family: str
+) -> None:
+    labels = {} if task in ("fill_mask", "retrieval") else {"labels": ["O", "B-X"]}
+    model = portable({"kind": task, **labels}, head)
+    model = dataclasses.replace(model, config={**model.config, "layer_norm_eps": 1e-5})
+    with pytest.raises(ModelError, match="layer_norm_eps = 1e-05, to be written as distilbert") as caught:
+        Huggingface(family=family).write(model, tmp_path / "out")
+    assert "layer_norm_eps = 1e-12" in caught.value.expected
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_families_keep_the_epsilon(tmp_path: Path) -> None:
+    model = portable({"kind": "token_classification", "labels": ["O", "B-X"]}, "token")
+    model = dataclasses.replace(model, config={**model.config, "layer_norm_eps": 1e-5})
+    for family in set(FAMILIES) - {"distilbert"}:
+        written = Huggingface(family=family).write(model, tmp_path / family)
+        assert json.loads((written / "config.json").read_bytes())["layer_norm_eps"] == 1e-5
+
+
 def test_a_saved_model_goes_out(tmp_path: Path, tiny_model_folder: Path) -> None:
     from tfxl.serving.model import load
 

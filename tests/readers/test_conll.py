@@ -124,6 +124,14 @@ def test_documents_may_have_other_columns_than_words(tmp_path: Path, mark: str, 
     assert [(e.words, e.label) for e in read(path)] == [(("EU", "rejects"), ("B-ORG", "O"))] * 2
 
 
+@pytest.mark.parametrize("mark", ["-DOCSTART-", "-DOCSTART-\tO", "# first = yes\n-DOCSTART- -X- -X- O"])
+def test_comments_may_stand_below_the_mark_of_a_document(tmp_path: Path, mark: str) -> None:
+    comments = "# id = 3\n# a remark\n# text = Ja!\n"
+    path = write(tmp_path / "rows.conll", f"{mark}\n{comments}Ja\tO\n!\tO\n\n{mark}\n\n{comments}Ja\tO\n!\tO\n")
+    found = read(path, text="# text", id="# id")
+    assert [(e.id, e.text, e.words) for e in found] == [("3", "Ja!", ("Ja", "!"))] * 2
+
+
 @pytest.mark.parametrize(
     ("content", "settings", "got", "fix"),
     [

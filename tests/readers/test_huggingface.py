@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tfxl.errors import DataError, InstallationError
+from tfxl.readers import huggingface
 from tfxl.readers.huggingface import Huggingface
 
 datasets = pytest.importorskip("datasets")
@@ -48,6 +50,36 @@ def test_names_lists_of_labels(monkeypatch: pytest.MonkeyPatch) -> None:
         {"tags": ["O", "B-LOC", None], "layers": [["B-LOC"], ["O"]], "old": ["B-LOC"], "numbers": [1, 0]},
         {"tags": None, "layers": [], "old": ["O"], "numbers": []},
     ]
+
+
+def test_names_labels_in_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = datasets.ClassLabel(names=["O", "B-LOC"])
+    table = {"tag": kind, "tags": [kind], "number": datasets.Value("int64")}
+    plain = {"number": datasets.Value("int64")}
+    columns = {"table": table, "tables": [table], "inner": {"table": table}, "plain": plain}
+    one = {"tag": 1, "tags": [0, 1], "number": 1}
+    none = {"tag": -1, "tags": None, "number": 0}
+    rows = {"table": [one, none], "tables": [[one, none], []], "inner": [{"table": one}, {"table": None}]}
+    rows["plain"] = [{"number": 1}, {"number": 0}]
+    data = datasets.Dataset.from_dict(rows, features=datasets.Features(columns)).to_iterable_dataset()
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: data)
+    named = {"tag": "B-LOC", "tags": ["O", "B-LOC"], "number": 1}
+    nameless = {"tag": None, "tags": None, "number": 0}
+    first, second = (row for _, row in Huggingface(text="table", label="tables").rows("mylab/tags"))
+    assert first == {
+        "table": named,
+        "tables": [named, nameless],
+        "inner": {"table": named},
+        "plain": {"number": 1},
+    }
+    assert (second["table"], second["tables"]) == (nameless, [])
+
+
+def test_names_labels_in_tables_of_lists() -> None:
+    """Version 3 of datasets gives these for lists of tables."""
+    table = {"tag": datasets.ClassLabel(names=["O", "B-LOC"]), "number": datasets.Value("int64")}
+    namer = huggingface._namer(SimpleNamespace(feature=table))
+    assert namer({"tag": [1, 0], "number": [1, 0]}) == {"tag": ["B-LOC", "O"], "number": [1, 0]}
 
 
 @pytest.mark.parametrize(

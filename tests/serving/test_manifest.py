@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tfxl import packages
 from tfxl.errors import ModelError
 from tfxl.serving import manifest
 
@@ -18,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     made = manifest.Manifest(
         name="sentiment",
         created="2026-01-01T00:00:00+00:00",
-        packages=manifest.package_versions(),
+        packages=packages.versions(),
         encoder={"kind": "tiny"},
         task={"kind": "classification", "labels": ["消极", "إيجابي"]},
         head={"kind": "pooled"},

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfxl import registry
 from tfxl.backend import tf
 from tfxl.encoders.tiny import Tiny
 from tfxl.errors import DataError, ModelError, RecipeError
@@ -15,6 +16,7 @@ from tfxl.tasks._contrastive import RankingLoss
 from tfxl.tasks._ranks import ranks, right_candidates
 from tfxl.tasks.retrieval import Retrieval, _prints
 from tfxl.text.dataset import Batches, Rows, StaticShapes
+from tfxl.training.fit import Settings, fit
 
 
 def written_out(rows, vectors, *, temperature, both, label_positives):
@@ -226,6 +228,35 @@ def test_a_teacher_is_asked_once_for_each_text(tmp_path):
     assert targets.shape == (6, 8)
     np.testing.assert_array_equal(targets[::2], targets[1::2])
     assert weight.shape == (6,)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_a_teacher_of_another_width_is_refused_before_training(tmp_path, joint):
+    spec = {"kind": "retrieval", "max_length": 16, "teacher": {"kind": "tiny", "width": 16}}
+    student = Tiny()
+
+    def trained(head):
+        kind = {"kind": "joint", "tasks": {"find": {**spec, "head": head}}} if joint else spec
+        task = registry.build("tasks", kind)
+        label = {"find": None} if joint else None
+        examples = [Example(text, second_text=text, label=label) for text in ("gut", "很好")]
+        for example in examples:
+            task.observe(example)
+        rows = Rows.write(examples, tmp_path / "rows", group=lambda example: "all")
+        batches = Batches(rows, task, student.tokenizer(), batch_size=2, seed=0)
+        model = task.model(student.build(), registry.build("heads", head))
+        return fit(model, task, batches, Settings(epochs=1, precision="float32"))
+
+    with pytest.raises(RecipeError, match="8 dimensions that are to learn a teacher's of 16") as caught:
+        trained({"kind": "embedding"})
+    assert "head.projection = 16" in caught.value.fix
+    assert trained({"kind": "embedding", "projection": 16}).updates == 1
+
+
+def test_a_saved_student_does_not_ask_its_teacher(tmp_path):
+    """Its folder may be gone by then."""
+    task = Retrieval(max_length=16, teacher={"kind": "bert", "weights": str(tmp_path / "absent")})
+    assert task.model(Tiny().build()).output.shape[-1] == 8
 
 
 def test_a_teacher_and_negatives_are_refused():

@@ -21,6 +21,9 @@ class FakeTask:
     def loss(self):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
+    def check_logits(self, logits):
+        assert logits.shape[-1] == LABELS
+
 
 class FakeBatches:
     """Batches of different lengths; the label is whether the first token is odd."""

@@ -26,7 +26,7 @@ class FakeWandb:
     """Keeps what it is given."""
 
     def __init__(self):
-        self.logged, self.finished = [], False
+        self.logged, self.ends = [], []
 
     def init(self, **options):
         self.options = options
@@ -35,8 +35,8 @@ class FakeWandb:
     def log(self, values):
         self.logged.append(values)
 
-    def finish(self):
-        self.finished = True
+    def finish(self, exit_code=None):
+        self.ends.append(exit_code)
 
 
 def test_what_is_logged(tmp_path, monkeypatch):
@@ -56,7 +56,30 @@ def test_what_is_logged(tmp_path, monkeypatch):
     assert [values["epoch"] for values in epochs] == [0, 1]
     assert epochs[1]["validation/zh"] == 0.25
     assert epochs[1]["validation/worst"] == 0.25
-    assert fake.finished
+    assert fake.ends == [0]
+
+
+def test_a_run_is_closed_as_failed_where_training_fails(tmp_path, monkeypatch):
+    def fail():
+        raise ZeroDivisionError("no scores")
+
+    fake = FakeWandb()
+    monkeypatch.setattr(tracking.importlib, "import_module", lambda name: fake)
+    with pytest.raises(ZeroDivisionError, match="no scores"):
+        run(settings={"wandb_project": "tests", "epochs": 2}, directory=tmp_path, score=fail)
+    assert fake.ends == [1]
+
+
+def test_what_never_began_is_not_closed(tmp_path, monkeypatch):
+    class Down(FakeWandb):
+        def init(self, **options):
+            raise ConnectionError("no network")
+
+    fake = Down()
+    monkeypatch.setattr(tracking.importlib, "import_module", lambda name: fake)
+    with pytest.raises(ConnectionError, match="no network"):
+        run(settings={"wandb_project": "tests"}, directory=tmp_path)
+    assert fake.ends == []
 
 
 def test_without_the_package_the_message_names_it(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from tfxl.cli import terminal
 from tfxl.cli.verbs import ModelFolder, app
-from tfxl.errors import TfxlError
+from tfxl.example import Match
 
 
 @app.command()
@@ -41,18 +42,30 @@ def search(
     format: Annotated[str, typer.Option(help="table or jsonl; jsonl unless it goes to a terminal.")] = "",
 ) -> None:
     """Find the texts of an index that are nearest to each text."""
+    from tfxl.cli import texts as reading
+
     style = format or ("table" if sys.stdout.isatty() else "jsonl")
-    if style not in ("table", "jsonl"):
-        raise TfxlError(f"--format {format}", expected="table or jsonl", fix="Name one of these.")
-    asked = [line for text in texts for line in (sys.stdin.read().splitlines() if text == "-" else [text])]
+    reading.style(style, default=style)  # refuses what is none
+    chunks = reading.chunks(texts, None, columns={}, layout=("text",), stdin=reading.standard_input())
+    rows = [row for chunk in chunks for row in chunk]
     terminal.load_tensorflow()
     from tfxl import indexing
 
-    found = indexing.search(model, asked, index=index, most=most)
-    for text, matches in zip(asked, found, strict=True):
-        if style == "table":
-            rows = [(f"{match.score:.3f}", match.id, match.text) for match in matches]
-            terminal.show_table(text, ("score", "id", "text"), rows)
+    asked = [row.text for row in rows if not row.error]
+    found = iter(indexing.search(model, asked, index=index, most=most))
+    for row in rows:
+        if row.error:
+            terminal.write(reading.FORMATS[style](row, row.error))
         else:
-            listed = [{"text": match.text, "score": round(match.score, 6), "id": match.id} for match in matches]
-            terminal.write(json.dumps({"text": text, "matches": listed}, ensure_ascii=False))
+            _show(row.text, next(found), style)
+    reading.check_answered(len(rows) - len(asked), len(rows))
+
+
+def _show(text: str, matches: Sequence[Match], style: str) -> None:
+    """Shows what was found for a text."""
+    if style == "table":
+        rows = [(f"{match.score:.3f}", match.id, match.text) for match in matches]
+        terminal.show_table(text, ("score", "id", "text"), rows)
+    else:
+        listed = [{"text": match.text, "score": round(match.score, 6), "id": match.id} for match in matches]
+        terminal.write(json.dumps({"text": text, "matches": listed}, ensure_ascii=False))

@@ -1,13 +1,16 @@
-"""The texts that `tfxl predict` reads and the answers that it writes, one after another and in the order given."""
+"""The texts that `tfxl predict` and `tfxl search` read, and the answers that are written, in the order given."""
 
 from __future__ import annotations
 
 import json
 import os
 import queue
+import secrets
+import stat
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +23,8 @@ from tfxl.errors import DataError, TfxlError, did_you_mean
 from tfxl.example import Prediction
 
 READERS = {".csv": "csv", ".tsv": "csv", ".tab": "csv", ".jsonl": "jsonl"}
+STDOUT = 1
+"""The descriptor of standard output."""
 CHUNK = 512
 """Texts that are answered together: enough to sort them by length, few enough to wait for."""
 
@@ -184,6 +189,11 @@ def _own(stream: BinaryIO) -> BinaryIO:
         return stream
 
 
+def standard_input() -> BinaryIO | None:
+    """Returns the bytes of standard input; None if it is closed, as Python says it."""
+    return sys.stdin.buffer if sys.stdin is not None else None
+
+
 def in_chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Yields full chunks, and what is left at the end."""
     iterator = iter(rows)
@@ -192,7 +202,12 @@ def in_chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def chunks(
-    texts: Sequence[str], file: Path | None, *, columns: Mapping[str, str], layout: Sequence[str], stdin: BinaryIO
+    texts: Sequence[str],
+    file: Path | None,
+    *,
+    columns: Mapping[str, str],
+    layout: Sequence[str],
+    stdin: BinaryIO | None,
 ) -> Iterator[list[Row]]:
     """Yields all that is to be answered, in order: the texts, with the lines of `stdin` where there is a `-`; the file.
 
@@ -201,17 +216,36 @@ def chunks(
         file: A file to read after them.
         columns: The columns of the file.
         layout: What the model reads of a row.
-        stdin: What `-` stands for.
+        stdin: What `-` stands for; None if it is closed.
+
+    Raises:
+        DataError: Texts are missing, the file cannot be read, or standard input is asked for and closed.
     """
+    if stdin is None and "-" in texts:
+        raise DataError("standard input is closed", expected="a text a line on it", fix="Give it a file: - < FILE")
     start = 0
     for place, text in enumerate([*texts, "-"]):
         if text == "-":
             yield from in_chunks(from_arguments(texts[start:place], layout))
             start = place + 1
-            if place < len(texts):
+            if place < len(texts) and stdin is not None:
                 yield from as_they_come(from_lines(_own(stdin), layout))
     if file is not None:
         yield from in_chunks(from_file(file, columns, layout))
+
+
+def check_answered(failed: int, total: int) -> None:
+    """Refuses to end in peace where texts were not answered.
+
+    Raises:
+        DataError: Some were not.
+    """
+    if failed:
+        raise DataError(
+            f"{failed} of {total} texts could not be answered",
+            expected="texts in UTF-8",
+            fix="Correct them: in the output an error stands in the place of each. The others were answered.",
+        )
 
 
 def answers(predict: Predict, rows: Sequence[Row]) -> list[Prediction | str]:
@@ -367,22 +401,48 @@ def listed(labels: str) -> list[str]:
 def new_file(path: Path, *, read: Path | None = None) -> Iterator[TextIO]:
     """Opens a file for writing that appears under its name only when it is whole.
 
+    A link is followed. What is no file, such as a pipe or /dev/stdout, is written to directly.
+
     Args:
         path: The file.
         read: A file that is read meanwhile, which it must not be.
+
+    Raises:
+        TfxlError: The path is that file, is a folder, or lies in a folder that does not exist.
     """
     if read is not None and path.exists() and read.exists() and path.samefile(read):
         raise TfxlError(f"--output {path} is the file that is read", expected="another file", fix="Choose a new name.")
-    if path.is_dir() or not path.parent.is_dir():
+    if (stream := _stream(path)) is not None:
+        with stream:
+            yield stream
+        return
+    target = Path(os.path.realpath(path))
+    if target.is_dir() or not target.parent.is_dir():
         raise TfxlError(
             f"--output {path}",
             expected="the name of a file in a folder that exists",
-            fix=f"Make the folder {path.parent}, or choose another place.",
+            fix=f"Make the folder {target.parent}, or choose another place.",
         )
-    partial = path.with_name(f".{path.name}.partial")
+    # A name of its own: another process may write the same file.
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
+        with partial.open("x", encoding="utf-8", newline="\n") as file:
             yield file
-        partial.replace(path)
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _stream(path: Path) -> TextIO | None:
+    """Opens what no file can take the place of: a device, a pipe, standard output; None for all other paths."""
+    try:
+        found = path.stat()
+    except OSError:  # there is nothing yet
+        return None
+    with suppress(OSError):  # standard output may be closed
+        if os.path.samestat(found, os.fstat(STDOUT)):
+            # It may be a file too (`--output /dev/stdout >> FILE`): opened by its name, what it holds would be lost.
+            return os.fdopen(os.dup(STDOUT), "w", encoding="utf-8", newline="\n")
+    if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
+        return None
+    return path.open("w", encoding="utf-8", newline="\n")

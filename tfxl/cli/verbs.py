@@ -7,16 +7,15 @@ import os
 import sys
 from contextlib import ExitStack
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import tfxl
-from tfxl import recipes
+from tfxl import packages, recipes
 from tfxl.cli import terminal
-from tfxl.errors import DataError, RecipeError, TfxlError, did_you_mean
+from tfxl.errors import RecipeError, TfxlError, did_you_mean
 
 if TYPE_CHECKING:
     from tfxl.evaluation.compare import Difference
@@ -42,18 +41,15 @@ TEMPLATE = "This text is about {}."
 """What `serving.zero_shot` takes by default, which is not imported before the words of a command are read."""
 COMPARED = ("rows of", "first", "second", "change", "p", "n")
 COMPARISONS = ("table", "json")
-PACKAGES = ("tensorflow", "tf_keras", "tensorflow-text", "transformers", "numpy")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
         terminal.write(f"tfxl {tfxl.__version__}")
         terminal.write(f"python {sys.version.partition(' ')[0]}")
-        for name in PACKAGES:
-            try:
-                terminal.write(f"{name} {metadata.version(name)}")
-            except metadata.PackageNotFoundError:
-                terminal.write(f"{name} absent")
+        found = packages.versions()
+        for name in packages.NAMES:
+            terminal.write(f"{name} {found.get(name, 'absent')}")
         raise typer.Exit
 
 
@@ -177,14 +173,9 @@ def predict(
         if labels is not None:
             zero_shot = ZeroShot(loaded, reading.listed(labels), template=template, several=several)
             answer, layout = zero_shot.predict, ("text",)
-        rows = reading.chunks(texts or [], file, columns=columns, layout=layout, stdin=sys.stdin.buffer)
+        rows = reading.chunks(texts or [], file, columns=columns, layout=layout, stdin=reading.standard_input())
         failed, total = reading.write_answers(answer, rows, stream, style=style)
-    if failed:
-        raise DataError(
-            f"{failed} of {total} texts could not be answered",
-            expected="texts in UTF-8",
-            fix="Correct them: in the output an error stands in the place of each. The others were answered.",
-        )
+    reading.check_answered(failed, total)
 
 
 @app.command()

@@ -7,14 +7,12 @@ import itertools
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib import metadata
 from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-import tfxl
-from tfxl import graphemes
+from tfxl import graphemes, packages
 from tfxl import settings as base_settings
 from tfxl.errors import DataError
 from tfxl.evaluation.groups import Group, base, groups, named
@@ -23,9 +21,6 @@ from tfxl.evaluation.score import Score
 from tfxl.evaluation.uncertainty import bootstrap, interval, mean_of_draws
 from tfxl.example import Example, Prediction
 from tfxl.metrics import Metric
-
-PACKAGES = ("tensorflow", "tf_keras", "tensorflow-text", "transformers", "numpy")
-"""Packages whose versions stand in the record."""
 
 
 class Settings(base_settings.Settings):
@@ -97,21 +92,8 @@ def evaluate(
         rows=rows,
         hardest=_hardest(examples, rows, _shortfalls(task_metrics, rows), told.hardest_per_language),
         settings=told.as_toml(),
-        versions=versions(),
+        versions=packages.versions(),
     )
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of tfxl and of the packages that its numbers depend on, where they are installed."""
-    found = {"tfxl": tfxl.__version__, **{name: _version(name) for name in PACKAGES}}
-    return {name: version for name, version in found.items() if version}
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def _check(examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -13,7 +12,7 @@ from tfxl.formats import Portable
 from tfxl.heads.masked_language import Activation
 from tfxl.pretrained.checkpoint import Checkpoint
 from tfxl.pretrained.configuration import SAME_ACTIVATIONS
-from tfxl.pretrained.families import FAMILIES, some
+from tfxl.pretrained.families import FAMILIES, computed_otherwise, some
 from tfxl.pretrained.layout import WORDS
 
 MASKED = "ForMaskedLM"
@@ -197,7 +196,7 @@ def family_for(model: Portable, family: str) -> str:
     """
     told, values = model.head.settings, model.config
     head = (told.activation, told.epsilon or values["layer_norm_eps"])
-    asked = [name for name in NAMES if _holds(name, values)] if family == "auto" else [family]
+    asked = [name for name in NAMES if not computed_otherwise(values, name)] if family == "auto" else [family]
     for name in asked:
         activation = NAMES[name].activation or _known(values["hidden_act"])
         if head == (activation, NAMES[name].epsilon or values["layer_norm_eps"]):
@@ -207,8 +206,3 @@ def family_for(model: Portable, family: str) -> str:
         expected="the encoder's own activation and epsilon, or gelu",
         fix="Write it as another family, or train with such a head.",
     )
-
-
-def _holds(family: str, values: Mapping[str, Any]) -> bool:
-    """Whether a family's classes compute what a configuration says where they leave no choice."""
-    return all(values[name] == value for name, value in FAMILIES[family].fixed.items())

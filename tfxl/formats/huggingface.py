@@ -187,6 +187,7 @@ class Huggingface(Format):
         """Writes `config.json`, `model.safetensors`, the tokenizer's files and a model card; see the contract."""
         kind, layers, written = self._class_for(model)
         family = FAMILIES[written]
+        _check_values(model, written)
         config = {**model.config, "pad_token_id": model.tokenizer.special.pad}
         values = as_family(config, written)
         first = layout.first_position(values, family)
@@ -229,6 +230,18 @@ class Huggingface(Format):
             expected = expected if kind in POOLED else f"the head {'token' if kind == TOKEN else 'span'}"
             raise _unlike(model, f"a model with the head {model.head.spec()}", expected)
         return kind, layers, written
+
+
+def _check_values(model: Portable, family: str) -> None:
+    """Refuses a family whose classes compute with values of their own, such as DistilBERT's epsilon of LayerNorm."""
+    if fixed := families.computed_otherwise(model.config, family):
+        got = ", ".join(f"{name} = {model.config[name]}" for name in fixed)
+        raise ModelError(
+            f"{model.name}: an encoder with {got}, to be written as {family}",
+            expected=", ".join(f"{name} = {value}" for name, value in fixed.items())
+            + f": {FAMILIES[family].architectures}'s classes take no other, whatever config.json says",
+            fix="Write it as another family with the setting family, such as bert, with a head that its classes have.",
+        )
 
 
 def _check_summary(values: Mapping[str, Any], layers: Layers, where: str) -> None:

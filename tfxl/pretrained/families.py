@@ -152,6 +152,19 @@ def find_family(model_type: Any, *, where: str) -> Family:
     )
 
 
+def computed_otherwise(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
+    """Returns the values with which a family's classes compute where a configuration says others.
+
+    Args:
+        config: Values of a BertConfig.
+        model_type: The family.
+    """
+    family = FAMILIES[model_type]
+    # Token types are tensors: whether a family without them can hold them is seen from these alone (`layout.restore`).
+    unused = () if family.token_types else ("type_vocab_size",)
+    return {name: value for name, value in family.fixed.items() if name not in unused and config[name] != value}
+
+
 def is_of_encoder(variable: str) -> bool:
     """Whether a variable's name lies inside TFBertModel."""
     return _VARIABLE.search(variable) is not None

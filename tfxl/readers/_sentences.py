@@ -30,8 +30,17 @@ class Sentence:
     rows: list[tuple[int, str]] = field(default_factory=list)
 
 
+def _never(text: str) -> bool:
+    return False
+
+
 def sentences(
-    reader: Reader, path: str | Path, is_comment: Callable[[str], bool], *, expected: str
+    reader: Reader,
+    path: str | Path,
+    is_comment: Callable[[str], bool],
+    *,
+    expected: str,
+    is_passed_over: Callable[[str], bool] = _never,
 ) -> Iterator[Sentence]:
     """Yields the sentences of a file; a sentence with a line that cannot be read is refused as a whole.
 
@@ -40,6 +49,7 @@ def sentences(
         path: The file.
         is_comment: Whether a line above the words of a sentence is a comment.
         expected: What a right sentence looks like, for messages.
+        is_passed_over: Whether a line is neither a comment nor a word.
     """
     sentence: Sentence | None = None
     size, refused = 0, False
@@ -55,7 +65,8 @@ def sentences(
         if refused:
             continue
         refused = reject_line(reader, path, line) or _is_endless(reader, path, line, size, expected)
-        _add(sentence, line.number, text, is_comment)
+        if not is_passed_over(text):
+            _add(sentence, line.number, text, is_comment)
     if sentence and sentence.rows and not refused:
         yield sentence
 

@@ -80,17 +80,17 @@ class Conll(Reader):
 
     def _examples(self, path: str | Path, language: str) -> Iterator[Example]:
         table = _Table(columns=[self.settings.words, *map(int, filter(_is_column, self._labels().values()))])
-        for sentence in sentences(self, path, table.is_comment, expected=table.expected):
+        # Marks of documents are passed over before columns are counted: theirs need not be those of words.
+        found = sentences(self, path, table.is_comment, expected=table.expected, is_passed_over=_is_document)
+        for sentence in found:
             rows = self._rows(path, sentence, table)
             if rows and (example := self._example(path, sentence, rows, language)):
                 yield example
 
     def _rows(self, path: str | Path, sentence: Sentence, table: _Table) -> list[list[str]]:
-        """Returns the cells of each word; none if one of them is wrong."""
+        """Returns the cells of each word; none if one of the lines is wrong."""
         rows = []
         for line, text in sentence.rows:
-            if _is_document(text):  # before its columns are counted, which need not be those of words
-                continue
             try:
                 rows.append(table.cells(text))
             except ValueError as error:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tfxl.errors import DataError, InstallationError
 from tfxl.readers import RowReader
+
+Namer = Callable[[Any], Any]
+"""Turns the numbers of labels in a value into names."""
 
 
 class Huggingface(RowReader):
@@ -33,7 +36,7 @@ class Huggingface(RowReader):
         number = 0
         while (row := _guard(str(path), lambda: next(rows, None))) is not None:
             number += 1
-            yield number, {column: names.get(column, _same)(value) for column, value in row.items()}
+            yield number, _in_table(names, row)
 
 
 def _load(path: str) -> Any:
@@ -72,24 +75,41 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
-def _label_names(data: Any) -> dict[str, Callable[[Any], Any]]:
-    """Returns for each column of numbered labels what turns a number into its name."""
-    namers = {column: _namer(kind) for column, kind in (data.features or {}).items()}
-    return {column: namer for column, namer in namers.items() if namer}
+def _label_names(data: Any) -> dict[str, Namer]:
+    """Returns for each column with numbered labels what turns the numbers into names."""
+    return _namers(data.features or {})
 
 
-def _namer(kind: Any) -> Callable[[Any], Any] | None:
-    """Returns what turns the numbers of a kind of column into names, also in lists of them; None for other kinds."""
+def _namers(kinds: Mapping[str, Any]) -> dict[str, Namer]:
+    namers = {name: _namer(kind) for name, kind in kinds.items()}
+    return {name: namer for name, namer in namers.items() if namer}
+
+
+def _namer(kind: Any) -> Namer | None:
+    """Returns what turns the numbers in a kind of column into names, also in lists and tables; None for other kinds."""
     if hasattr(kind, "int2str"):
         return partial(_name, kind)
+    if isinstance(kind, Mapping):
+        namers = _namers(kind)
+        return partial(_in_table, namers) if namers else None
     # datasets before 4 also writes a list of a kind as [kind].
     inner = kind[0] if isinstance(kind, list) and kind else getattr(kind, "feature", None)
     namer = None if inner is None else _namer(inner)
-    return partial(_names, namer) if namer else None
+    if namer is None:
+        return None
+    # datasets before 4 also makes a table of lists of a list of tables.
+    turned = _namer({name: [each] for name, each in inner.items()}) if isinstance(inner, Mapping) else None
+    return partial(_in_list, namer, turned or namer)
 
 
-def _names(namer: Callable[[Any], Any], values: Iterable[Any] | None) -> list[Any] | None:
+def _in_list(namer: Namer, turned: Namer, values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return turned(values)
     return None if values is None else [namer(value) for value in values]
+
+
+def _in_table(namers: Mapping[str, Namer], values: Any) -> Any:
+    return None if values is None else {name: namers.get(name, _same)(value) for name, value in values.items()}
 
 
 def _name(kind: Any, value: int | None) -> str | None:

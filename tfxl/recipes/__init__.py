@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfxl.errors import RecipeError, did_you_mean
 
 FOLDER = Path(__file__).parent
+Override = tuple[list[str], Any]
+"""The keys of a setting from the top, and its value."""
 
 
 def names() -> list[str]:
@@ -87,17 +89,38 @@ def _no_toml(recipe: str | Path, error: Exception) -> RecipeError:
 
 
 def override(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Returns a recipe's values with overrides applied; `values` stay as they are.
+    """Returns a recipe's values with overrides applied, the later ones winning; `values` stay as they are.
+
+    A changed kind drops the settings that a part had, but none that overrides give it one by one.
 
     Raises:
         RecipeError: An override has no `=`, or reaches into a value that is no table.
     """
     changed = copy.deepcopy(dict(values))
-    pairs = [_split(text) for text in overrides]
-    # A changed kind takes its settings with it, so kinds come first.
-    for keys, value in sorted(pairs, key=lambda pair: pair[0][-1] != "kind"):
+    for keys, value in _kinds_first([_split(text) for text in overrides]):
         _set(changed, keys, value)
     return changed
+
+
+def _kinds_first(pairs: Iterable[Override]) -> list[Override]:
+    """Puts the kind of a part before overrides of the part's settings, which it would take with it.
+
+    It stays behind what sets the part as a whole: another kind of it, or a table that it is, or is in.
+    """
+    ordered: list[Override] = []
+    for keys, value in pairs:
+        place = len(ordered)
+        if keys[-1] == "kind":
+            while place and not _is_whole(ordered[place - 1][0], keys[:-1]):
+                place -= 1
+        ordered.insert(place, (keys, value))
+    return ordered
+
+
+def _is_whole(keys: Sequence[str], part: Sequence[str]) -> bool:
+    """Whether an override takes the place of all that a part, by its keys, was before."""
+    table = keys[:-1] if keys[-1] == "kind" else keys
+    return part[: len(table)] == table
 
 
 def comment(recipe: str | Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from pydantic import Field
 
-from tfxl import memory, settings
+from tfxl import memory, packages, settings
 from tfxl.backend import tf
 from tfxl.encoders import INPUTS
 from tfxl.errors import ModelError
@@ -230,7 +230,7 @@ def _manifest(
     return manifest.Manifest(
         name=name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        packages=manifest.package_versions(),
+        packages=packages.versions(),
         encoder=dict(contents.encoder),
         task=answerer.parts.task.spec(),
         head=dict(contents.head),

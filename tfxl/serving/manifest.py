@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +21,6 @@ EXTRA = "assets.extra"
 NAME = "manifest.json"
 PLACE = f"{EXTRA}/{NAME}"
 FORMAT = 1
-PACKAGES = ("tensorflow", "tf_keras", "tensorflow-text", "transformers", "numpy")
 
 
 class Variable(Settings):
@@ -69,11 +67,6 @@ class FolderFiles(NamedTuple):
     missing: list[str]
     changed: list[str]
     unknown: list[str]
-
-
-def package_versions() -> dict[str, str]:
-    """Returns the versions that a manifest notes."""
-    return {"tfxl": tfxl.__version__, **{name: metadata.version(name) for name in PACKAGES}}
 
 
 def digests(folder: Path) -> dict[str, File]:

@@ -254,6 +254,16 @@ class Task(Part):
     def loss(self) -> Any:
         """Returns the loss of targets and logits; it gives `[rows]`."""
 
+    def check_logits(self, logits: Any) -> None:
+        """Checks, before training, that a model's logits can learn what the task teaches; in most tasks they can.
+
+        Args:
+            logits: The model's output, of which only the shape is looked at.
+
+        Raises:
+            RecipeError: They cannot.
+        """
+
     @abstractmethod
     def decode(self, logits: tf.Tensor, encoded: Tensors) -> Tensors:
         """Turns logits into the finished answer, in the graph.

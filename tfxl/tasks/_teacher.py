@@ -10,7 +10,7 @@ import numpy as np
 
 from tfxl import registry
 from tfxl.backend import keras, tf, without_autograph
-from tfxl.encoders import INPUTS
+from tfxl.encoders import INPUTS, Encoder
 from tfxl.heads import Head
 from tfxl.tasks._vectors import unit
 
@@ -44,13 +44,26 @@ class Teacher:
                 self._known[text] = vector
         return np.stack([found[text] if text in found else self._known[text] for text in texts])
 
+    @property
+    def dimensions(self) -> int:
+        """The size of the vectors."""
+        known = next(iter(self._known.values()), None)
+        return int(self._network.output.shape[-1] if known is None else known.shape[-1])
+
     @functools.cached_property
-    def _function(self) -> Any:
-        encoder = registry.build("encoders", self.encoder)
-        model, tokenizer = encoder.build(), encoder.tokenizer()
+    def _encoder(self) -> Encoder:
+        return registry.build("encoders", self.encoder)
+
+    @functools.cached_property
+    def _network(self) -> keras.Model:
+        model = self._encoder.build()
         head: Head = registry.build("heads", self.head)
         inputs = {name: model.input[name] for name in INPUTS}
-        teacher = keras.Model(inputs, head.layer(0)(model.output, inputs["attention_mask"]))
+        return keras.Model(inputs, head.layer(0)(model.output, inputs["attention_mask"]))
+
+    @functools.cached_property
+    def _function(self) -> Any:
+        teacher, tokenizer = self._network, self._encoder.tokenizer()
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
         @without_autograph

@@ -328,6 +328,11 @@ class Joint(Task):
         losses = {name: part.loss() for name, part in self._parts.items()}
         return losses if len(self._readings) == 1 else {name: WhereAsked(loss) for name, loss in losses.items()}
 
+    def check_logits(self, logits: Mapping[str, tf.Tensor]) -> None:
+        """Lets each task check its own."""
+        for name, part in self._parts.items():
+            part.check_logits(logits[name])
+
     def decode(self, logits: Mapping[str, tf.Tensor], encoded: Tensors) -> Tensors:
         """Gives what each task gives, named `task_output`; `truncated` once.
 

@@ -232,6 +232,22 @@ class Retrieval(VectorTask):
             sizes=told.matryoshka,
         )
 
+    def check_logits(self, logits: tf.Tensor) -> None:
+        """Checks that embeddings have as many dimensions as the vectors of the teacher, if there is one.
+
+        Raises:
+            RecipeError: They have not.
+        """
+        if self._teacher is None:
+            return
+        own, wanted = int(logits.shape[-1]), self._teacher.dimensions
+        if own != wanted:
+            raise RecipeError(
+                f"embeddings of {own} dimensions that are to learn a teacher's of {wanted}",
+                expected="as many dimensions as the teacher's vectors have",
+                fix=f"Set head.projection = {wanted}, or choose an encoder or a teacher of the other's width.",
+            )
+
     def decode(self, logits: tf.Tensor, encoded: Tensors) -> Tensors:
         """Gives `embedding` `[batch, dimensions]` of length 1, and with an index what `Nearest.search` gives."""
         told = self.settings

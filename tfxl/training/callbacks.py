@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams import api as hparams
 from tfxl.backend import keras, tf
 from tfxl.errors import RecipeError
 from tfxl.progress import Progress
-from tfxl.training.tracking import Every, WandbLog
+from tfxl.training.tracking import Every, Log, WandbLog
 
 if TYPE_CHECKING:
     from tfxl.training.fit import Data, Settings
@@ -172,7 +172,7 @@ def _no_score(scores: Mapping[str, float], stop_on: str) -> RecipeError:
     )
 
 
-class TensorBoardLog(keras.callbacks.Callback):
+class TensorBoardLog(Log):
     """Writes loss, learning rate and speed while training, scores by language at each epoch, settings and text samples.
 
     Args:
@@ -187,6 +187,7 @@ class TensorBoardLog(keras.callbacks.Callback):
     def __init__(self, directory: Path, *, settings: Mapping[str, Any], samples: str = "", every: int = 10) -> None:
         super().__init__()
         self.directory, self.settings, self.samples, self.every = directory, settings, samples, Every(every)
+        self._writer: Any = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Opens the file."""
@@ -218,9 +219,11 @@ class TensorBoardLog(keras.callbacks.Callback):
         names = {name: name if "/" in name else f"epoch/{name}" for name in logs or {}}
         self._write({names[name]: float(value) for name, value in (logs or {}).items()}, step=epoch)
 
-    def on_train_end(self, logs: Logs | None = None) -> None:
+    def close(self, *, failed: bool) -> None:
         """Closes the file."""
-        self._writer.close()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def _write(self, scalars: Mapping[str, float], *, step: int) -> None:
         with self._writer.as_default(step=step):

@@ -14,7 +14,7 @@ from tfxl.backend import keras, tf
 from tfxl.errors import RecipeError
 from tfxl.progress import SILENT, Progress
 from tfxl.training import callbacks as watching
-from tfxl.training import dropout, elementwise
+from tfxl.training import dropout, elementwise, tracking
 from tfxl.training.model import TrainingModel
 from tfxl.training.optimizer import AdamW, RowOptimizer, Sgd
 from tfxl.training.precision import Precision, using
@@ -115,7 +115,7 @@ def fit(
 
     Args:
         model: A functional model over the three inputs, built in the scope of its strategy.
-        task: Gives the loss.
+        task: Gives the loss, and checks the model.
         batches: The data.
         settings: How to train.
         multipliers: Factors on the learning rate by variable name, such as a tuner gives.
@@ -130,12 +130,13 @@ def fit(
         What happened.
 
     Raises:
-        RecipeError: The settings do not fit the data or the model, or the gradients are no longer finite: the model
-            then has the weights of the last good update.
+        RecipeError: The settings do not fit the data or the model, the model does not fit the task, or the gradients
+            are no longer finite: the model then has the weights of the last good update.
     """
     updates = _updates(batches, settings)
     check_early_stopping(settings, validates=score is not None)
     check_strategy(model, settings.strategy)
+    task.check_logits(model.output)
     dropout.seed(model, seed)
     devices = model.distribute_strategy
     with (
@@ -148,13 +149,14 @@ def fit(
         watchers = watching.watchers(
             settings, batches, directory=directory, config=config, score=score, progress=progress
         )
-        trained.fit(
-            sharded(batches.dataset(settings.epochs)),
-            epochs=settings.epochs,
-            steps_per_epoch=batches.steps_per_epoch,
-            callbacks=[*callbacks, *watchers],
-            verbose=0,
-        )
+        with tracking.closed_on_failure(watchers):
+            trained.fit(
+                sharded(batches.dataset(settings.epochs)),
+                epochs=settings.epochs,
+                steps_per_epoch=batches.steps_per_epoch,
+                callbacks=[*callbacks, *watchers],
+                verbose=0,
+            )
     record = next(each for each in watchers if isinstance(each, watching.Record))
     return History(record.epochs, record.best_epoch, int(trained.optimizer.iterations.numpy()), chosen)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,34 @@ def check_installed(project: str) -> None:
         )
 
 
-class WandbLog(keras.callbacks.Callback):
+class Log(keras.callbacks.Callback):
+    """A callback that holds something open while training."""
+
+    def close(self, *, failed: bool) -> None:
+        """Closes what is open; nothing is, before training began and after the first call.
+
+        Args:
+            failed: Whether training ended with an error.
+        """
+        raise NotImplementedError
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Closes at the end of training; Keras calls this only where it ends well."""
+        self.close(failed=False)
+
+
+@contextmanager
+def closed_on_failure(callbacks: Iterable[keras.callbacks.Callback]) -> Iterator[None]:
+    """Closes the logs among some callbacks if the block ends with an error, which is raised."""
+    with ExitStack() as stack:
+        for each in callbacks:
+            if isinstance(each, Log):
+                stack.callback(each.close, failed=True)
+        yield
+        stack.pop_all()  # Keras told them of the end
+
+
+class WandbLog(Log):
     """Logs loss and learning rate while training, and everything an epoch came to.
 
     Args:
@@ -70,6 +98,7 @@ class WandbLog(keras.callbacks.Callback):
         check_installed(project)
         self.project, self.settings, self.directory = project, dict(settings), directory
         self._wandb, self._every = importlib.import_module("wandb"), Every(every)
+        self._run: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the run."""
@@ -86,6 +115,8 @@ class WandbLog(keras.callbacks.Callback):
         """Logs what the epoch came to."""
         self._run.log({"epoch": epoch, **{name: float(value) for name, value in (logs or {}).items()}})
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Ends the run."""
-        self._run.finish()
+    def close(self, *, failed: bool) -> None:
+        """Ends the run, which is shown as failed if training did."""
+        run, self._run = self._run, None
+        if run is not None:
+            run.finish(exit_code=int(failed))
