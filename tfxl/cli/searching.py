@@ -11,7 +11,6 @@ import typer
 
 from tfxl.cli import terminal
 from tfxl.cli.verbs import ModelFolder, app
-from tfxl.errors import TfxlError
 
 
 @app.command()
@@ -42,8 +41,7 @@ def search(
 ) -> None:
     """Find the texts of an index that are nearest to each text."""
     style = format or ("table" if sys.stdout.isatty() else "jsonl")
-    if style not in ("table", "jsonl"):
-        raise TfxlError(f"--format {format}", expected="table or jsonl", fix="Name one of these.")
+    terminal.check_format(style, ("table", "jsonl"))
     asked = [line for text in texts for line in (sys.stdin.read().splitlines() if text == "-" else [text])]
     terminal.load_tensorflow()
     from tfxl import indexing

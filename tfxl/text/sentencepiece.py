@@ -171,7 +171,7 @@ class SentencePiece(Tokenizer):
     def _unwritten(self) -> set[int]:
         """The pieces that no text is cut into: the special tokens, and further ones of their kind."""
         control = {id for id, piece in enumerate(self._parts.pieces) if piece.kind == Kind.CONTROL}
-        return control | {id for id in self.special if id is not None}
+        return control | set(self.special.present)
 
     def _as_json(self) -> bytes:
         """Writes what `from_json` reads, in the form of the `tokenizers` library."""
@@ -201,7 +201,7 @@ class SentencePiece(Tokenizer):
             first=[piece.replace("▁", "").encode() for piece in pieces],
             inner=[piece.replace("▁", " ").encode() for piece in pieces],
             names=pieces,
-            hidden=tuple(sorted(id for id in self.special if id is not None)),
+            hidden=self.special.present,
             cleaned=bool(self._parts.config.get("clean_up_tokenization_spaces", False)),
         )
 
