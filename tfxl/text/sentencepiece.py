@@ -23,8 +23,8 @@ NAMES = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<
 proto: Any = sentencepiece_model_pb2
 """The format; its classes are made while it is imported, so type checkers do not know them."""
 Kind = proto.ModelProto.SentencePiece
-SPACE = r"[\s\p{Z}\p{Cc}\p{Cf}]+"
-"""What the normaliser may turn into a space or drop."""
+SPACE = r"[\s\p{Z}\p{Cc}\p{Cf}\p{Co}\x{FFFD}]+"
+"""What the normaliser may turn into a space or drop, and private characters, which stand for nothing that it knows."""
 
 
 class Piece(NamedTuple):
