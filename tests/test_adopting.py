@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tokenizers
+import transformers
 from tokenizers import models, pre_tokenizers, processors
 
 from tests.pretrained.published import publish, rows, tokenizer_size, torch_model
@@ -96,6 +97,14 @@ def test_without_pytorch_tensorflows_class_is_compared_with(
     path = source(tmp_path, family)
     monkeypatch.setattr(reference, "has_torch", lambda: False)
     certificate = adopting.check(path)
+    assert "tensorflow" in certificate.library and certificate.logits < 1e-5
+
+
+def test_weights_that_tensorflow_wrote_are_compared_with_its_own_class(tmp_path: Path) -> None:
+    path = source(tmp_path / "torch", "bert")
+    kind = transformers.TFBertForSequenceClassification
+    publish(kind.from_pretrained(path, from_pt=True), tmp_path / "in", safe_serialization=False)
+    certificate = adopting.check(str(tmp_path / "in"))
     assert "tensorflow" in certificate.library and certificate.logits < 1e-5
 
 

@@ -103,7 +103,7 @@ def build(drawer: str, spec: Spec, **defaults: Any) -> Any:
         spec: A kind, or a table with `kind` and settings.
         defaults: Settings that the spec may override.
     """
-    values = {"kind": spec} if isinstance(spec, str) else dict(spec)
+    values = as_table(spec)
     kind = values.pop("kind", None)
     if not isinstance(kind, str):
         raise RecipeError(
@@ -112,6 +112,11 @@ def build(drawer: str, spec: Spec, **defaults: Any) -> Any:
             fix=f"Add kind = one of {', '.join(names(drawer))}.",
         )
     return find(drawer, kind)(**{**defaults, **values})
+
+
+def as_table(spec: Spec) -> dict[str, Any]:
+    """Returns a part as a table: a kind alone becomes a table without settings."""
+    return {"kind": spec} if isinstance(spec, str) else dict(spec)
 
 
 def class_name(module: str) -> str:

@@ -173,7 +173,7 @@ def test_targets_hold_the_answer(vocabulary, data):
 
 
 @VOCABULARIES
-@pytest.mark.parametrize("mark", ["\u200f", "\u200b", "\ufeff"])
+@pytest.mark.parametrize("mark", ["\u200f", "\u200b", "\ufeff", "\ufffd", "\ue000"])
 def test_what_is_not_seen_around_an_answer_does_not_widen_its_target(vocabulary, mark):
     task, context = QuestionAnswering(max_length=64, stride=8), f"das {mark}Zimmer{mark} war gut"
     targets = []

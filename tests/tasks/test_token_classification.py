@@ -86,6 +86,27 @@ def test_only_the_first_token_of_a_unit_is_labelled_and_b_only_at_a_words_beginn
     assert (starts >= 0).sum() > len(labelled)
 
 
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("rule", ["unicode", "spaces"])
+@pytest.mark.parametrize("mark", ["\ufffd", "\ue000", "\U000f0000", "\u200e"])
+def test_what_stands_for_nothing_before_a_word_or_in_place_of_one_takes_no_label(kind, rule, mark):
+    rows = [
+        (f"{mark}Anna war", [f"{mark}Anna", "war"], "B-PER O"),
+        (f"Anna{mark} war", [f"Anna{mark}", "war"], "B-PER O"),
+        (f"das {mark} Zimmer", ["das", mark, "Zimmer"], "O O B-LOC"),
+        (f"{mark} Zimmer war", [mark, "Zimmer", "war"], "O B-LOC O"),
+    ]
+    if rule == "unicode":
+        rows.append((f"这{mark}家", ["这", mark, "家"], "O O B-LOC"))
+    examples = [Example(text, label=tuple(tags.split()), words=tuple(words)) for text, words, tags in rows]
+    task = make(words=rule)
+    encoded = trained_on(task, examples, TOKENIZERS[kind])
+    predictions = answered(task, sure_of(encoded["target"]), encoded)
+    assert task.answers(examples, predictions) == [example.label for example in examples]
+    found = [[span.text.strip(mark) for span in prediction.spans] for prediction in predictions]
+    assert found == [["Anna"], ["Anna"], ["Zimmer"], ["Zimmer"], ["家"]][: len(rows)]
+
+
 def test_spaces_alone_make_units_of_whole_words():
     task = make(words="spaces")
     encoded = trained_on(task, EXAMPLES[:2], TOKENIZERS["sentencepiece"])

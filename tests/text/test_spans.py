@@ -98,6 +98,8 @@ def test_no_spans_at_all():
 def test_words_are_found_one_after_another():
     assert spans.place_words("né né à X", ["né", "né", "X"]) == [(0, 3), (4, 7), (11, 12)]
     assert spans.place_words("\u200eab c", ["\u200eab", "c"]) == [(3, 5), (6, 7)]
+    assert spans.place_words("\ue000ab \ufffd c", ["\ue000ab", "\ufffd", "c"]) == [(3, 5), (6, 6), (10, 11)]
+    assert spans.place_words("北\ufffd京", ["北", "\ufffd", "京"]) == [(0, 3), (3, 3), (6, 9)]
     assert spans.place_words("北京很大", ["北京", "很", "大"]) == [(0, 6), (6, 9), (9, 12)]
     with pytest.raises(ValueError, match="né"):
         spans.place_words("né à", ["né", "né"])

@@ -22,6 +22,7 @@ UNICODE = [
     "|e\u0301te\u0301 |\u0301x",
     " \t|a\u3000|b\u200b|c\u00a0|d",
     "\u200e|a\u200e \u200f|b",
+    "\ufffd|a\ufffdb \ue000|c \U000f0000|d",
     "",
     "  ",
 ]

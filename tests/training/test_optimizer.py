@@ -184,6 +184,30 @@ def test_variables_may_join_later(random):
     np.testing.assert_allclose(early, 1 - 21 * RATE, rtol=1e-4)
 
 
+@pytest.mark.parametrize("make", [AdamW, Sgd])
+@pytest.mark.parametrize("passed", [0, 1, 2, 3, 4])
+def test_the_first_update_of_a_variable_that_joins_is_by_the_mean_of_the_batches_since_then(random, make, passed):
+    start_table, start_kernel = table(random), random.normal(size=(2, 2)).astype(np.float32)
+    late = [tf.Variable(start_table, name="t"), tf.Variable(start_kernel, name="k")]
+    alone = [tf.Variable(start_table, name="t"), tf.Variable(start_kernel, name="k")]
+    early = tf.Variable([1.0], name="early")
+    optimizer, steps = make(RATE, weight_decay=DECAY, accumulation_steps=4), 4 - passed % 4
+    for _ in range(passed):
+        optimizer.apply_gradients([(tf.constant([1.0]), early)])
+    by_mean = make(RATE, weight_decay=DECAY)
+    apply, apply_mean = in_graph(optimizer), in_graph(by_mean)
+    for number in (steps, 4):
+        batches = [(slices(random), random.normal(size=(2, 2)).astype(np.float32)) for _ in range(number)]
+        for row_gradient, gradient in batches:
+            apply((tf.constant([1.0]), early), (row_gradient, late[0]), (tf.constant(gradient), late[1]))
+        values = tf.concat([each.values for each, _ in batches], 0) / number
+        indices = tf.concat([each.indices for each, _ in batches], 0)
+        mean = tf.constant(sum(gradient for _, gradient in batches) / number)
+        apply_mean((tf.IndexedSlices(values, indices), alone[0]), (mean, alone[1]))
+        for one, other in zip(late, alone, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 def test_update_that_is_not_finite_changes_no_variable(random):
     variable, kernel = table(random), tf.Variable(random.normal(size=(2, 2)).astype(np.float32), name="kernel")
     optimizer = AdamW(RATE, weight_decay=DECAY, clip_norm=1.0)

@@ -45,7 +45,7 @@ def search(
     from tfxl.cli import texts as reading
 
     style = format or ("table" if sys.stdout.isatty() else "jsonl")
-    reading.style(style, default=style)  # refuses what is none
+    terminal.check_format(style, reading.FORMATS)
     chunks = reading.chunks(texts, None, columns={}, layout=("text",), stdin=reading.standard_input())
     rows = [row for chunk in chunks for row in chunk]
     terminal.load_tensorflow()

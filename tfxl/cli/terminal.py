@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tfxl.errors import TfxlError
+from tfxl.errors import TfxlError, did_you_mean
 from tfxl.progress import Progress
 
 Item = TypeVar("Item")
@@ -77,6 +77,20 @@ def progress() -> Progress:
 def write(text: str) -> None:
     """Writes a line to standard output, as it is."""
     sys.stdout.write(f"{text}\n")
+
+
+def check_format(format: str, known: Collection[str]) -> None:
+    """Refuses a `--format` that a verb does not write.
+
+    Raises:
+        TfxlError: It is none of the known ones.
+    """
+    if format not in known:
+        raise TfxlError(
+            f"--format {format}",
+            expected=f"one of {', '.join(known)}",
+            fix=f"{did_you_mean(format, known)}Name one of these.",
+        )
 
 
 def show_error(error: TfxlError) -> None:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, TextIO
 from rich.cells import cell_len
 
 from tfxl import readers, registry
+from tfxl.cli import terminal
 from tfxl.errors import DataError, TfxlError, did_you_mean
 from tfxl.example import Prediction
 
@@ -364,12 +365,7 @@ def style(format: str, *, default: str) -> Callable[[Row, Prediction | str], str
     Raises:
         TfxlError: There is no such format.
     """
-    if format and format not in FORMATS:
-        raise TfxlError(
-            f"--format {format}",
-            expected=f"one of {', '.join(FORMATS)}",
-            fix=f"{did_you_mean(format, FORMATS)}Name one of these.",
-        )
+    terminal.check_format(format or default, FORMATS)
     return FORMATS[format or default]
 
 

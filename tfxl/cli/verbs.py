@@ -258,9 +258,7 @@ def compare(
     format: Annotated[str, typer.Option(help="table or json.")] = "table",
 ) -> None:
     """Say which of two models is better, per language, and whether that may be chance."""
-    if format not in COMPARISONS:
-        fix = f"{did_you_mean(format, COMPARISONS)}Name one of these."
-        raise TfxlError(f"--format {format}", expected=f"one of {', '.join(COMPARISONS)}", fix=fix)
+    terminal.check_format(format, COMPARISONS)
     terminal.load_tensorflow()
     from tfxl import run
 

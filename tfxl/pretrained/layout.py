@@ -82,9 +82,14 @@ def split(arrays: LazyArrays, family: Family, *, first: int = 0, where: str) -> 
     return Split(_as_bert(_lazy(arrays, encoder), family, first), _lazy(arrays, heads))
 
 
+def is_tensorflow(names: Iterable[str]) -> bool:
+    """Returns whether tensors are named as TensorFlow names variables, and not as PyTorch does."""
+    return any("/" in name for name in names)
+
+
 def _named(arrays: Iterable[str], family: Family) -> list[tuple[str, _Source]]:
     names = list(arrays)
-    if any("/" in name for name in names):
+    if is_tensorflow(names):
         return [_of_variable(name, family.base) for name in names]
     return [(name, _Source(name)) for name in names]
 

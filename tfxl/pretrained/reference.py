@@ -1,4 +1,4 @@
-"""The reference: what transformers' own class of a checkpoint gives, with PyTorch where it is installed."""
+"""The reference: what transformers' own class of a checkpoint gives, with the library that its weights are for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import numpy as np
 import transformers
 
 from tfxl.errors import WeightsError
+from tfxl.pretrained import layout
+from tfxl.pretrained.families import some
 from tfxl.pretrained.folder import read_tensors
 
 Rows = Mapping[str, np.ndarray]
@@ -39,6 +41,8 @@ def outputs(
 ) -> Outputs:
     """Returns what transformers' own class gives; the class is gone from memory afterwards.
 
+    It is PyTorch's class, or TensorFlow's where PyTorch is not installed or TensorFlow wrote the weights.
+
     Args:
         folder: The checkpoint as it was published.
         architecture: The class, such as `XLMRobertaForTokenClassification`.
@@ -49,13 +53,13 @@ def outputs(
             -1 stands for none.
 
     Raises:
-        WeightsError: transformers has no such class, or cannot load the folder into it.
+        WeightsError: transformers has no such class, or cannot load the folder into it, or weights of it are missing.
     """
     given = {name: array for name, array in rows.items() if token_types or name != "token_type_ids"}
     several = architecture.endswith("ForMultipleChoice")
     if several:
         given = {name: array[:, None] for name, array in given.items()}
-    run = _torch if has_torch() else _tensorflow
+    run = _torch if has_torch() and not layout.is_tensorflow(read_tensors(folder)) else _tensorflow
     try:
         with _quiet():
             found = run(folder, architecture, given, positions)
@@ -97,11 +101,16 @@ def _tensorflow(folder: Path, architecture: str, rows: Rows, positions: np.ndarr
 
     from tfxl.backend import tf
 
-    kind = getattr(transformers, f"TF{architecture}")
-    model = kind(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False))
-    arrays = read_tensors(folder)
-    model.build_in_name_scope()
-    load_pytorch_state_dict_in_tf2_model(model, {name: arrays[name] for name in arrays}, allow_missing_keys=True)
+    kind, arrays = getattr(transformers, f"TF{architecture}"), read_tensors(folder)
+    if layout.is_tensorflow(arrays):
+        model, loaded = kind.from_pretrained(folder, output_loading_info=True)
+    else:
+        model = kind(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        model.build_in_name_scope()
+        state = {name: arrays[name] for name in arrays}
+        told = {"allow_missing_keys": True, "output_loading_info": True}
+        model, loaded = load_pytorch_state_dict_in_tf2_model(model, state, **told)
+    _check_loaded(folder, architecture, loaded["missing_keys"])
     library = f"transformers {transformers.__version__}, tensorflow {tf.__version__}"
 
     def answers(given: Rows) -> Outputs:
@@ -109,6 +118,18 @@ def _tensorflow(folder: Path, architecture: str, rows: Rows, positions: np.ndarr
         return _collected(model(tensors, output_hidden_states=True, training=False), library)
 
     return _answered(answers, rows, positions)
+
+
+def _check_loaded(folder: Path, architecture: str, missing: Sequence[str]) -> None:
+    """Refuses a class with weights that the files lack: they would be random."""
+    if architecture.endswith("Model"):  # its hidden states are compared, which no pooler has a part in
+        missing = [name for name in missing if "pooler" not in name]
+    if missing:
+        raise WeightsError(
+            f"{folder}: its files lack {len(missing)} weights of TF{architecture}: {some(missing)}",
+            expected="every weight of the class, since it would be random otherwise",
+            fix="Load the folder with transformers alone, and save it again from there with save_pretrained.",
+        )
 
 
 def _answered(answers: Callable[[Rows], Outputs], rows: Rows, positions: np.ndarray | None) -> Outputs:

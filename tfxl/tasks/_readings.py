@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tfxl.backend import keras, tf
+from tfxl.encoders import INPUTS
 from tfxl.errors import DataError, did_you_mean
 from tfxl.example import Example, Prediction
 from tfxl.tasks import Task, Tensors
@@ -98,11 +99,27 @@ def if_read(is_read: tf.Tensor, own: Tensors, rows: tf.Tensor) -> Tensors:
     return found
 
 
-def widened(values: tf.Tensor, width: tf.Tensor, padding: int | None) -> tf.Tensor:
-    """Pads `[rows, tokens]` to a width; what does not belong to tokens (padding None) stays as it is."""
+def one_after_another(kinds: Sequence[Tensors], *, pad: int) -> Tensors:
+    """Returns the rows of all readings of the same texts in one table, padded to the longest, and `truncated`.
+
+    Args:
+        kinds: The rows of each reading.
+        pad: The id that fills rows up.
+    """
+    width = tf.reduce_max([tf.shape(rows["input_ids"])[1] for rows in kinds])
+    padding = dict.fromkeys(INPUTS, 0) | {"input_ids": pad}
+    together = {
+        key: tf.concat([fitted(rows[key], width, value) for rows in kinds], axis=0) for key, value in padding.items()
+    }
+    return {**together, "truncated": tf.reduce_any(tf.stack([rows["truncated"] for rows in kinds]), axis=0)}
+
+
+def fitted(values: tf.Tensor, width: tf.Tensor, padding: int | None) -> tf.Tensor:
+    """Pads or cuts `[rows, tokens]` to a width; what does not belong to tokens (padding None) stays as it is."""
     if padding is None:
         return values
-    return tf.pad(values, [[0, 0], [0, width - tf.shape(values)[1]]], constant_values=padding)
+    columns = tf.minimum(width, tf.shape(values)[1])
+    return tf.pad(values[:, :columns], [[0, 0], [0, width - columns]], constant_values=padding)
 
 
 def narrowed(logits: tf.Tensor, encoded: Tensors) -> tf.Tensor:
@@ -136,3 +153,13 @@ def labels_by_task(example: Example, tasks: Collection[str]) -> Mapping[str, Any
 def for_task(example: Example, name: str) -> Example:
     """Returns an example with its label for one task."""
     return replace(example, label=example.label[name])
+
+
+def most_choices(parts: Iterable[Task], inputs: Literal["text_inputs", "training_inputs"]) -> int:
+    """Returns how many choices a text has for the task that reads most of them; 0 if none does."""
+    return max((part.num_choices for part in parts if "choices" in getattr(part, inputs)), default=0)
+
+
+def with_choices(example: Example, count: int) -> Example:
+    """Returns an example with so many choices, the missing ones empty; as it is where there are to be none."""
+    return replace(example, choices=(*example.choices, *[""] * count)[:count]) if count else example

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,12 +22,15 @@ from tfxl.tasks._readings import (
     Alone,
     WhereAsked,
     chosen,
+    fitted,
     for_task,
     if_read,
     labels_by_task,
+    most_choices,
     narrowed,
+    one_after_another,
     reading_of,
-    widened,
+    with_choices,
 )
 
 if TYPE_CHECKING:
@@ -94,8 +96,7 @@ class Joint(Task):
             self._options[name] = validate(Options, told, where=f"task.tasks.{name}")
             own = {key: value for key, value in spec.items() if key not in told}
             self._parts[name] = registry.build("tasks", own, **limits)
-        specs = {name: {**part.spec(), **self._options[name].as_toml()} for name, part in self._parts.items()}
-        self.settings = self.settings.model_copy(update={"tasks": specs})
+        self.settings = self.settings.model_copy(update={"tasks": self._specs(self._parts)})
         self.learns_from_validation = any(part.learns_from_validation for part in self._parts.values())
         self.answers_tokens = all(part.answers_tokens for part in self._parts.values())
         self._check_parts()
@@ -135,10 +136,8 @@ class Joint(Task):
 
     def readings_of(self, example: Example) -> tuple[int, ...]:
         """Returns the readings of the tasks that a row has labels of."""
-        labels = self._labels(example)
-        return tuple(
-            place for place, names in enumerate(self._readings.values()) if not labels.keys().isdisjoint(names)
-        )
+        asked = self._labels(example).keys()
+        return tuple(place for place, names in enumerate(self._readings.values()) if not asked.isdisjoint(names))
 
     def read(self, batch: Tensors, tokenizer: Tokenizer, reading: int) -> Tensors:
         """Returns the rows of one reading."""
@@ -188,9 +187,9 @@ class Joint(Task):
 
         Answers that may be right in part have no place in the second.
         """
-        mains = {name: _spec(part.metrics[0]) for name, part in self._parts.items()}
+        mains = {name: registry.as_table(part.metrics[0]) for name, part in self._parts.items()}
         each = [
-            {"kind": "joint", "metrics": {name: _spec(metric)}}
+            {"kind": "joint", "metrics": {name: registry.as_table(metric)}}
             for name, part in self._parts.items()
             for metric in part.metrics
         ]
@@ -210,7 +209,7 @@ class Joint(Task):
     @property
     def num_choices(self) -> int:
         """How many choices the texts have: those of the task that has most; negatives of training are none."""
-        return self._most_choices("text_inputs")
+        return most_choices(self._parts.values(), "text_inputs")
 
     @property
     def units(self) -> int:
@@ -231,8 +230,8 @@ class Joint(Task):
 
     def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         """Adds each task's features, named `task/feature`; a row without a label for a task weighs nothing there."""
-        most = self._most_choices("training_inputs")
-        features = super().features([_with_choices(example, most) for example in examples])
+        most = most_choices(self._parts.values(), "training_inputs")
+        features = super().features([with_choices(example, most) for example in examples])
         if any(example.label is None for example in examples):
             return features
         for name, part in self._parts.items():
@@ -241,25 +240,21 @@ class Joint(Task):
 
     def completed(self, example: Example) -> Example:
         """Returns an example with as many choices as the others have; where it has none, no task of it reads them."""
-        return _with_choices(example, self.num_choices)
-
-    def _most_choices(self, inputs: str) -> int:
-        reading = [part for part in self._parts.values() if "choices" in getattr(part, inputs)]
-        return max((part.num_choices for part in reading), default=0)
+        return with_choices(example, self.num_choices)
 
     def _features_of(self, name: str, part: Task, examples: Sequence[Example]) -> dict[str, np.ndarray]:
-        has = np.array([name in self._labels(example) for example in examples])
-        mine = [for_task(example, name) if own else None for example, own in zip(examples, has, strict=True)]
+        mine = self._rows_of(name, examples)
         # Rows of other tasks borrow a row of this one, which then weighs nothing.
-        borrowed = self._samples.get(name) or next((example for example in mine if example), None)
+        borrowed = self._samples.get(name) or next(iter(mine.values()), None)
         if borrowed is None:
             raise DataError(
                 f"{len(examples)} rows, none of which is for the task {name!r}",
                 expected="`observe` to have seen a row of each task",
                 fix="Observe the training data first, or leave the task out.",
             )
-        own = part.features([example or borrowed for example in mine])
-        own["weight"] = np.where(has, own["weight"], 0).astype(np.float32)
+        places = range(len(examples))
+        own = part.features([mine.get(place, borrowed) for place in places])
+        own["weight"] = np.where([place in mine for place in places], own["weight"], 0).astype(np.float32)
         return {f"{name}/{key}": value for key, value in own.items() if key not in part.training_inputs}
 
     def encode(self, batch: Tensors, tokenizer: Tokenizer) -> Tensors:
@@ -280,21 +275,14 @@ class Joint(Task):
         if len(kinds) == 1:
             rows = {key: kinds[0][key] for key in (*INPUTS, "truncated", "example") if key in kinds[0]}
             return {**rows, "tasks": encoded}
-        width = tf.reduce_max([tf.shape(rows["input_ids"])[1] for rows in kinds])
-        padding = dict.fromkeys(INPUTS, 0) | {"input_ids": tokenizer.special.pad}
-        together = {
-            key: tf.concat([widened(rows[key], width, value) for rows in kinds], axis=0)
-            for key, value in padding.items()
-        }
-        cut = tf.reduce_any(tf.stack([rows["truncated"] for rows in kinds]), axis=0)
-        return {**together, "truncated": cut, "tasks": encoded}
+        return {**one_after_another(kinds, pad=tokenizer.special.pad), "tasks": encoded}
 
     def _trained(self, batch: Tensors, encoded: Mapping[str, Tensors], kinds: Sequence[Tensors]) -> Tensors:
         """Returns rows, targets and weights of a batch whose rows are all of one reading."""
         weights = {name: own["weight"] * self._options[name].weight for name, own in encoded.items()}
         if len(kinds) == 1:
             width = tf.shape(kinds[0]["input_ids"])[1]
-            target = {name: widened(own["target"], width, self.target_padding[name]) for name, own in encoded.items()}
+            target = {name: fitted(own["target"], width, self.target_padding[name]) for name, own in encoded.items()}
             return {**{key: kinds[0][key] for key in INPUTS}, "target": target, "weight": weights}
         reading = batch["reading"][0]
         rows = chosen(reading, [{key: rows[key] for key in INPUTS} for rows in kinds])
@@ -302,10 +290,7 @@ class Joint(Task):
         found: dict[str, Tensors] = {}
         for place, names in enumerate(self._readings.values()):
             for name in names:
-                target = encoded[name]["target"]
-                if self.target_padding[name] is not None:  # as many columns as the batch has tokens
-                    columns = tf.minimum(shape[1], tf.shape(target)[1])
-                    target = widened(target[:, :columns], shape[1], self.target_padding[name])
+                target = fitted(encoded[name]["target"], shape[1], self.target_padding[name])
                 own = {"target": target, "weight": weights[name]}
                 found[name] = if_read(reading == place, own, shape[0])
         sides = {side: {name: own[side] for name, own in found.items()} for side in ("target", "weight")}
@@ -374,27 +359,33 @@ class Joint(Task):
         """Returns, for each row, the answers of the tasks that it has labels of."""
         found: list[dict[str, Any]] = [{} for _ in examples]
         for name, part in self._parts.items():
-            mine = [index for index, example in enumerate(examples) if name in self._labels(example)]
-            rows = [for_task(examples[index], name) for index in mine]
+            mine = self._rows_of(name, examples)
             asked = [predictions[index].tasks[name] for index in mine]
             for view in part.measured_on:
                 if view != "text":
-                    start = self.measured_on.index(f"{name}_{view}") * len(examples)
-                    asked += [predictions[start + index] for index in mine]
-            answers = part.answers(rows, asked) if mine else []
+                    first = self.measured_on.index(f"{name}_{view}") * len(examples)
+                    asked += [predictions[first + index] for index in mine]
+            answers = part.answers([*mine.values()], asked) if mine else []
             for index, answer in zip(mine, answers, strict=True):
                 found[index][name] = answer
         return found
 
     def tuned(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Self:
         """Lets each task choose on the rows that are for it."""
-        specs = {}
+        parts = dict(self._parts)
         for name, part in self._parts.items():
-            mine = [index for index, example in enumerate(examples) if name in self._labels(example)]
-            rows = [for_task(examples[index], name) for index in mine]
-            tuned = part.tuned(rows, [predictions[index].tasks[name] for index in mine]) if mine else part
-            specs[name] = {**tuned.spec(), **self._options[name].as_toml()}
-        return type(self)(**{**self.settings.model_dump(), "tasks": specs})
+            if mine := self._rows_of(name, examples):
+                parts[name] = part.tuned([*mine.values()], [predictions[index].tasks[name] for index in mine])
+        return type(self)(**{**self.settings.model_dump(), "tasks": self._specs(parts)})
+
+    def _specs(self, parts: Mapping[str, Task]) -> dict[str, dict[str, Any]]:
+        return {name: {**part.spec(), **self._options[name].as_toml()} for name, part in parts.items()}
+
+    def _rows_of(self, name: str, examples: Sequence[Example]) -> dict[int, Example]:
+        """Returns by their places the rows that are for a task, with its label alone."""
+        return {
+            place: for_task(example, name) for place, example in enumerate(examples) if name in self._labels(example)
+        }
 
     @without_autograph
     def model(self, encoder: keras.Model, head: Head | None = None) -> keras.Model:
@@ -421,11 +412,3 @@ class Joint(Task):
 
     def _labels(self, example: Example) -> Mapping[str, Any]:
         return labels_by_task(example, self._parts)
-
-
-def _spec(metric: registry.Spec) -> dict[str, Any]:
-    return {"kind": metric} if isinstance(metric, str) else dict(metric)
-
-
-def _with_choices(example: Example, count: int) -> Example:
-    return replace(example, choices=(*example.choices, *[""] * count)[:count]) if count else example

@@ -214,8 +214,7 @@ class Batches:
         replicas: int = 1,
     ) -> None:
         self.rows, self.task, self.tokenizer = rows, task, tokenizer
-        self.batch_size, self.seed, self.static = batch_size, seed, static
-        self.step = replicas
+        self.batch_size, self.seed, self.static, self.replicas = batch_size, seed, static, replicas
         if static and len(set(task.readings)) > 1:
             numbers = ", ".join(map(str, sorted(set(task.readings))))
             raise RecipeError(
@@ -296,8 +295,8 @@ class Batches:
         return int(np.random.default_rng((self.seed, 3, epoch, index, times)).integers(2**62))
 
     def _full(self, size: int) -> int:
-        """Returns how many items a batch of so many is filled up to, so that the devices' shares are of whole texts."""
-        return -(-size // self.step) * self.step
+        """Returns how many items a batch of so many is filled up to, so that all devices have as many."""
+        return -(-size // self.replicas) * self.replicas
 
     def _signature(self) -> dict[str, tf.TensorSpec]:
         sample = self._batch(np.array([0]))

@@ -134,9 +134,8 @@ class Library(Tokenizer):
             first = [decode([piece]).encode() for piece in pieces]
             inner = [decode(["a", piece]).removeprefix("a").encode() for piece in pieces]
         hidden = [each["id"] for each in whole.get("added_tokens") or () if each.get("special")]
-        hidden += [id for id in self.special if id is not None]
         cleaned = bool(self._parts.config.get("clean_up_tokenization_spaces", False))
-        return Spelling(first, inner, pieces, tuple(sorted(set(hidden))), cleaned)
+        return Spelling(first, inner, pieces, tuple(sorted({*hidden, *self.special.present})), cleaned)
 
     def keep(self, ids: list[int]) -> Library:
         """Raises a WeightsError: merges build on each other, so a piece cannot be left out alone."""

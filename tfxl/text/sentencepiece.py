@@ -23,8 +23,8 @@ NAMES = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<
 proto: Any = sentencepiece_model_pb2
 """The format; its classes are made while it is imported, so type checkers do not know them."""
 Kind = proto.ModelProto.SentencePiece
-SPACE = r"[\s\p{Z}\p{Cc}\p{Cf}]+"
-"""What the normaliser may turn into a space or drop."""
+SPACE = r"[\s\p{Z}\p{Cc}\p{Cf}\p{Co}\x{FFFD}]+"
+"""What the normaliser may turn into a space or drop, and private characters, which stand for nothing that it knows."""
 
 
 class Piece(NamedTuple):
@@ -171,7 +171,7 @@ class SentencePiece(Tokenizer):
     def _unwritten(self) -> set[int]:
         """The pieces that no text is cut into: the special tokens, and further ones of their kind."""
         control = {id for id, piece in enumerate(self._parts.pieces) if piece.kind == Kind.CONTROL}
-        return control | {id for id in self.special if id is not None}
+        return control | set(self.special.present)
 
     def _as_json(self) -> bytes:
         """Writes what `from_json` reads, in the form of the `tokenizers` library."""
@@ -201,7 +201,7 @@ class SentencePiece(Tokenizer):
             first=[piece.replace("▁", "").encode() for piece in pieces],
             inner=[piece.replace("▁", " ").encode() for piece in pieces],
             names=pieces,
-            hidden=tuple(sorted(id for id in self.special if id is not None)),
+            hidden=self.special.present,
             cleaned=bool(self._parts.config.get("clean_up_tokenization_spaces", False)),
         )
 

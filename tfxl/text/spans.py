@@ -14,6 +14,8 @@ from tfxl.backend import tf
 from tfxl.text import units
 
 OUTSIDE = -1
+UNSEEN = ("Cc", "Cf", "Co", "Zs", "Zl", "Zp")
+"""Unicode's categories of characters that `is_unseen` counts."""
 _KEY_BITS = 10
 """Bits for how near to an edge of its window a token stands."""
 
@@ -186,7 +188,7 @@ def _changes(values: tf.Tensor) -> tf.Tensor:
 
 
 class WordPlace(NamedTuple):
-    """Where the part of a word that is seen stands: first byte, and the byte after its last."""
+    """Where the part of a word that is seen stands: first byte, and the byte after its last; no bytes of it if none."""
 
     start: int
     end: int
@@ -208,13 +210,17 @@ def place_words(text: str, words: Sequence[str]) -> list[WordPlace]:
         if place < 0:
             raise ValueError(word)
         visible = word.lstrip("".join(letter for letter in set(word) if is_unseen(letter)))
-        byte += len(text[character:place].encode())
-        start, end = byte + len(word.encode()) - len(visible.encode()), byte + len(word.encode())
-        found.append(WordPlace(start, end))
+        begin = byte + len(text[character:place].encode())
+        end = begin + len(word.encode())
+        # A word of which nothing is seen must not stand where the next one begins, whose label it would share.
+        found.append(WordPlace(end - len(visible.encode()), end) if visible else WordPlace(begin, begin))
         character, byte = place + len(word), end
     return found
 
 
 def is_unseen(letter: str) -> bool:
-    """Returns whether a tokenizer leaves a character out at the edges of a token."""
-    return letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf", "Zs", "Zl", "Zp")
+    """Returns whether a tokenizer leaves a character out at the edges of a token.
+
+    Beside spaces and what is not seen these are private characters, and U+FFFD for what could not be read.
+    """
+    return letter.isspace() or letter == "\ufffd" or unicodedata.category(letter) in UNSEEN

@@ -30,6 +30,11 @@ class SpecialIds(NamedTuple):
     unknown: int
     mask: int | None
 
+    @property
+    def present(self) -> tuple[int, ...]:
+        """Those that the vocabulary has, ascending."""
+        return tuple(sorted(id for id in self if id is not None))
+
 
 class Offsets(NamedTuple):
     """Pieces and where they stand: ids, first byte, byte after the last, each `[batch, (pieces)]` int32."""

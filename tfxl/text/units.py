@@ -22,11 +22,11 @@ Rule = Literal["unicode", "spaces"]
 
 OTHER, SPACE, HIDDEN, CLINGING, JOINER, UNSPACED, SYMBOL, FLAG, MARK, CONSONANT, STACKING, LINKER = range(12)
 _KINDS = {
-    HIDDEN: r"\p{Cf}",
+    HIDDEN: r"\p{Cf}\p{Co}\ufffd",
     CLINGING: r"\u200c\U000e0020-\U000e007f",
     SPACE: r"\s\p{Z}\p{Cc}\u200b",
     UNSPACED: r"\p{Han}\p{Hiragana}\p{Katakana}\u30fc\uff70\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}",
-    SYMBOL: r"\p{P}\p{S}",
+    SYMBOL: r"\p{P}\p{S}--[\ufffd]",
     FLAG: r"\U0001f1e6-\U0001f1ff",
     # Also what behaves as one: vowels after a Thai or Lao letter, voice marks of half width, colours of skin.
     MARK: r"\p{M}\u0e33\u0eb3\uff9e\uff9f\U0001f3fb-\U0001f3ff",
@@ -37,8 +37,9 @@ _KINDS = {
 }
 """The characters of each kind; a later kind goes before an earlier one, and what has none is OTHER.
 
-HIDDEN characters are not seen, and CLINGING ones neither, but these belong to what stands before them. A JOINER makes
-one picture of two. Regional indicators (FLAG) make flags in pairs. A LINKER is a mark that ties the next CONSONANT to
+HIDDEN characters are not seen, or stand for nothing that a tokenizer knows: private characters, and U+FFFD for what
+could not be read. CLINGING ones are not seen either, but belong to what stands before them. A JOINER makes one picture
+of two. Regional indicators (FLAG) make flags in pairs. A LINKER is a mark that ties the next CONSONANT to
 what stands before (Unicode's annex 29, rule GB9c), as in क्ष; else a CONSONANT is as OTHER, a STACKING one as UNSPACED.
 """
 

@@ -139,7 +139,7 @@ class WordPiece(Tokenizer):
             first=[_tidied(piece).encode() for piece in pieces],
             inner=[_tidied(piece[2:] if piece.startswith("##") else f" {piece}").encode() for piece in pieces],
             names=pieces,
-            hidden=tuple(sorted(id for id in self.special if id is not None)),
+            hidden=self.special.present,
             cleaned=bool(self._parts.config.get("clean_up_tokenization_spaces", True)),
         )
 

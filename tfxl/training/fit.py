@@ -198,7 +198,7 @@ def check_strategy(model: keras.Model, name: str) -> None:
         raise RecipeError(
             f'training.strategy = "{name}", but the model was built for one device',
             expected="a model built inside the strategy's scope",
-            fix=f'Build it so: from tfxl.training import strategy; with strategy.find("{name}").scope(): model = …',
+            fix=f'Build it with strategy.find("{name}").scope(): strategy is a module of tfxl.training.',
         )
 
 

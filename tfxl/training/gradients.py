@@ -61,9 +61,10 @@ def add_to_sum(gradient: Gradient, slots: Mapping[str, tf.Variable]) -> None:
         ops.AssignAddVariableOp(resource=slots["sum"].handle, value=gradient)
 
 
-def take_sum(gradient: Gradient, slots: Mapping[str, tf.Variable], *, share: float) -> Gradient:
+def take_sum(gradient: Gradient, slots: Mapping[str, tf.Variable], share: tf.Tensor) -> Gradient:
     """Empties the slot `sum` and returns what it held, times `share`, in the form of `gradient`."""
     total = slots["sum"]
+    share = tf.cast(share, total.dtype)
     if not isinstance(gradient, tf.IndexedSlices):
         value = read(total) * share
         ops.AssignVariableOp(resource=total.handle, value=tf.zeros_like(value))

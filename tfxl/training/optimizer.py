@@ -65,8 +65,9 @@ class RowOptimizer(keras.optimizers.Optimizer):
     """What the optimizers share: clipping, accumulation, decay, learning rates by variable, slots by name.
 
     Slots belong to a variable, not to its place in a list, so the set of variables that train may grow later (gradual
-    unfreezing); a variable starts its own count of steps when it first gets a gradient. `iterations` counts updates,
-    not batches. An update whose gradient is not finite leaves every variable as it was and is counted in `skipped`.
+    unfreezing); a variable starts its own count of steps when it first gets a gradient: its slot `missed` holds the
+    batches before it. `iterations` counts updates, not batches. An update whose gradient is not finite leaves every
+    variable as it was and is counted in `skipped`.
 
     Args:
         learning_rate: A number, or a schedule over updates.
@@ -122,8 +123,9 @@ class RowOptimizer(keras.optimizers.Optimizer):
         if self._batches is not None:
             slots["sum"] = self.add_variable_from_reference(variable, "sum")
             slots["used"] = self.add_variable_from_reference(variable, "used", shape=variable.shape[:1])
+        passed = self.iterations if self._batches is None else self._batches
         with tf.distribute.get_strategy().extended.colocate_vars_with(variable):
-            slots["missed"] = self._counter("missed", int(self.iterations.numpy()))
+            slots["missed"] = self._counter("missed", int(passed.numpy()))
         return slots
 
     def _counter(self, name: str, initial_value: int = 0) -> tf.Variable:
@@ -205,12 +207,17 @@ class RowOptimizer(keras.optimizers.Optimizer):
 
         def update() -> None:
             accumulate()
-            share = 1 / self.options["accumulation_steps"]
-            pairs = zip(gradients, slots, strict=True)
-            means = [rows.take_sum(gradient, slot, share=share) for gradient, slot in pairs]
+            shares = self._shares(slots)
+            means = [rows.take_sum(*each) for each in zip(gradients, slots, shares, strict=True)]
             self._update(means, variables, slots)
 
         tf.cond(due, update, accumulate)
+
+    def _shares(self, slots: list[Slots]) -> list[tf.Tensor]:
+        """Returns what makes the sum of each variable a mean: its first may be of fewer batches than the others."""
+        missed = tf.stack([rows.read(slot["missed"]) for slot in slots])
+        summed = tf.minimum(rows.read(self._batches) - missed, self.options["accumulation_steps"])
+        return tf.unstack(1 / tf.cast(summed, tf.float32))
 
     def _prepared(self, gradient: Gradient, variable: tf.Variable) -> Gradient:
         """Returns rows of a large table with each row once, anything else dense."""
@@ -242,7 +249,7 @@ class RowOptimizer(keras.optimizers.Optimizer):
 
     def _rates(self, variables: list[tf.Variable], slots: list[Slots], finite: tf.Tensor) -> list[Rates]:
         """Returns the scalars of each variable; all are computed as one vector, since small operations add up."""
-        missed = tf.stack([rows.read(slot["missed"]) for slot in slots])
+        missed = tf.stack([rows.read(slot["missed"]) for slot in slots]) // self.options["accumulation_steps"]
         steps = tf.cast(rows.read(self.iterations) + 1 - missed, tf.float32)
         factors = tf.constant([self._multiplier(variable) for variable in variables], tf.float32)
         learning_rates = tf.where(finite, tf.cast(self.learning_rate, tf.float32), 0.0) * factors
