@@ -395,10 +395,9 @@ class Joint(Task):
         if set(kinds) != {"classification", "token_classification"} or len(self.told.tasks) != 2:
             raise SystemExit(f"joint: {', '.join(kinds)}; here it is one classification and one token_classification")
         self.text, self.words = kinds["classification"], kinds["token_classification"]
-        specs = self.told.tasks
-        check_settings("task.tasks." + self.text, specs[self.text], (*Labels.understood, "weight"))
-        check_settings("task.tasks." + self.words, specs[self.words], (*Tags.understood, "weight"))
-        self.weights = [float(specs[name].get("weight", 1.0)) for name in (self.text, self.words)]
+        for name, other in ((self.text, Labels), (self.words, Tags)):
+            check_settings(f"task.tasks.{name}", self.changed(name), (*other.understood, "weight"))
+        self.weights = [float(self.told.tasks[name].get("weight", 1.0)) for name in (self.text, self.words)]
         own = {"folder": folder, "tokenizer": tokenizer, "transformers_head": False}
         self.text_task = Labels(self.part_of(self.text), **own)
         self.word_task = Tags(self.part_of(self.words), **own)
@@ -406,6 +405,12 @@ class Joint(Task):
     def part_of(self, name: str) -> Any:
         spec = {key: value for key, value in self.told.tasks[name].items() if key != "weight"}
         return registry.build("tasks", spec, max_length=self.length)
+
+    def changed(self, name: str) -> dict[str, Any]:
+        """Returns the settings of a task that are not what they are by default."""
+        fields = self.part_of(name).Settings.model_fields
+        spec = self.told.tasks[name]
+        return {key: value for key, value in spec.items() if key not in fields or value != fields[key].default}
 
     def model(self) -> Any:
         return TwoHeads(self.class_of("BertModel"), len(self.text_task.labels), len(self.word_task.labels))
