@@ -4,10 +4,11 @@
     python tools/bench/finetune.py --shape e5 --rounds 7 --steps 20
 
 Each peer trains a two-label classifier with random weights in a process of its own. The processes take turns, a few
-steps each, every round on the same texts; the numbers to read are the ratios. Counted are real tokens a second, without
-padding. Texts are as long as short messages: 25 tokens in the median, 95 % at most 60, none above 128, drawn from the
-whole vocabulary by Zipf's law. tfxl starts from raw text; the peers get ready ids. tfxl clips gradients and decays
-weights; the peers do not clip.
+steps each, every round on the same texts; the numbers to read are the ratios. The first steps of a turn are not timed:
+a process that has waited finds its memory and the caches cold, and that is no part of training. Counted are real tokens
+a second, without padding. Texts are as long as short messages: 25 tokens in the median, 95 % at most 60, none above
+128, drawn from the whole vocabulary by Zipf's law. tfxl starts from raw text; the peers get ready ids. tfxl clips
+gradients and decays weights; the peers do not clip.
 
 On a machine that does other work at the same time, read the ratio of the fastest rounds, and use `--threads 1` with the
 ratio by processor time: threads of one peer wait for each other, so one that has lost its core holds up the rest.
@@ -30,6 +31,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 BATCH, LONGEST, POOL = 32, 128, 50
+COLD = 3
+"""The steps at the beginning of each turn that are not timed."""
 E5 = {"num_hidden_layers": 12, "hidden_size": 384, "intermediate_size": 1536, "num_attention_heads": 12}
 MINI = {"num_hidden_layers": 4, "hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4}
 SHAPES = {
@@ -103,7 +106,7 @@ class Clock:
 
     def take_turn(self, tokens: float = 0.0) -> None:
         if tokens:
-            seconds, processor = time.perf_counter() - self.start, time.process_time() - self.processor_start
+            seconds, processor = time.perf_counter() - self.since, time.process_time() - self.processor_since
             report = {"wall": tokens / seconds, "processor": tokens / processor}
         else:
             report = {}
@@ -111,7 +114,10 @@ class Clock:
         sys.__stdout__.flush()
         if not sys.stdin.readline():
             os._exit(0)  # the runtimes' threads have nothing left to do
-        self.start, self.processor_start = time.perf_counter(), time.process_time()
+
+    def start(self) -> None:
+        """Times from here."""
+        self.since, self.processor_since = time.perf_counter(), time.process_time()
 
 
 def turns(work: Work, step: Callable[[], int]) -> None:
@@ -121,7 +127,10 @@ def turns(work: Work, step: Callable[[], int]) -> None:
     clock = Clock()
     clock.take_turn()
     while True:
-        clock.take_turn(sum(step() for _ in range(work.steps)))
+        for _ in range(COLD):
+            step()
+        clock.start()
+        clock.take_turn(sum(step() for _ in range(work.steps - COLD)))
 
 
 def limit_threads(tf: Any, threads: int) -> None:
@@ -163,8 +172,11 @@ def tfxl(work: Work, *, precision: str = "auto") -> None:
             self.epoch = epoch
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch + 1 == COLD:
+                self.cold = float(logs["tokens"])
+                clock.start()
             if batch + 1 == work.steps:
-                clock.take_turn(float(logs["tokens"]) if self.epoch else 0.0)
+                clock.take_turn(float(logs["tokens"]) - self.cold if self.epoch else 0.0)
 
     with tempfile.TemporaryDirectory() as folder:
         rows = Rows.write(examples, Path(folder) / "rows.jsonl", group=lambda example: example.language)
@@ -195,7 +207,7 @@ def keras_fixed(work: Work) -> None:
     model.compile(keras.optimizers.Adam(1e-4), loss=loss)
     rows = make_rows(work)
     arrays = padded(rows, LONGEST)
-    tokens = float(arrays["attention_mask"].sum())
+    tokens = float(arrays["attention_mask"][COLD * BATCH :].sum())
     target = np.arange(len(rows)) % 2
     dataset = tf.data.Dataset.from_tensor_slices((arrays, target)).batch(BATCH, drop_remainder=True).prefetch(2)
 
@@ -206,6 +218,8 @@ def keras_fixed(work: Work) -> None:
             self.epoch = epoch
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch + 1 == COLD:
+                clock.start()
             if batch + 1 == work.steps:
                 clock.take_turn(tokens if self.epoch else 0.0)
 
@@ -329,6 +343,8 @@ def main() -> None:
     parser.add_argument("--peers", default="tfxl,keras,pytorch,pytorch-tuned", help="the first is compared with all")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.steps <= COLD:
+        parser.error(f"--steps {arguments.steps}: the first {COLD} of a turn are not timed")
     work = Work(SHAPES[arguments.shape], arguments.rounds, arguments.steps, arguments.threads)
     if arguments.peer:
         sys.stdout = sys.stderr  # the pipe belongs to the protocol
