@@ -78,6 +78,14 @@ def test_nothing_to_show_is_no_plot() -> None:
     assert plots.training_curve({}) == ""
 
 
+def test_speed_and_learning_rate_do_not_press_scores_flat() -> None:
+    scores = {"loss": [1.0, 0.5], "validation/de": [0.4, 0.6]}
+    assert plots.training_curve({"learning_rate": [1e-4, 0.0], "tokens_per_second": [1200.0, 1300.0]}) == ""
+    with_speed = plots.training_curve({**scores, "learning_rate": [1e-4, 0.0], "tokens_per_second": [1200.0, 1300.0]})
+    assert "validation/de" in with_speed and "loss" in with_speed
+    assert "1200" not in with_speed and "tokens" not in with_speed and "learning" not in with_speed
+
+
 @pytest.mark.filterwarnings("error")
 def test_scores_that_are_not_defined_leave_gaps() -> None:
     some, none = evaluated_spans({"en": "B-PER", "de": "O"}), evaluated_spans({"en": "O", "de": "O"})

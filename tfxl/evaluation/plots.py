@@ -235,15 +235,19 @@ def calibration(confidence: np.ndarray, right: np.ndarray, *, bins: int = 10) ->
     return curve, float(np.sum(np.abs(curve[:, 0] - curve[:, 1]) * counts[used]) / len(confidence))
 
 
+OWN_UNITS = ("learning_rate", "tokens_per_second")
+"""What is logged beside losses and scores, and would press them flat on one axis with them."""
+
+
 def training_curve(history: Mapping[str, Sequence[float]]) -> str:
-    """Returns what was logged each epoch: losses on the left, everything else on the right.
+    """Returns losses and scores of each epoch, losses on the left; what has units of its own is left to TensorBoard.
 
     Args:
         history: Values by name, one an epoch, as Keras' `History.history` holds them.
     """
     losses = {name: values for name, values in history.items() if "loss" in name}
-    others = {name: values for name, values in history.items() if "loss" not in name}
-    panels = [panel for panel in (losses, others) if panel]
+    scores = {name: values for name, values in history.items() if name not in (*losses, *OWN_UNITS)}
+    panels = [panel for panel in (losses, scores) if panel]
     if not panels:
         return ""
     with _style():
