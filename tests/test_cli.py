@@ -29,6 +29,7 @@ import tfxl
 from tests.evaluation.toy_answers import evaluated_spans
 from tfxl import recipes, registry
 from tfxl.cli import failures, main, parts, terminal, texts, verbs
+from tfxl.cli.output import new_file
 from tfxl.errors import ModelError, TfxlError
 from tfxl.example import Match, Prediction, Span
 
@@ -427,20 +428,20 @@ class TestPredict:
         for name in ("old", "new"):
             link, target = tmp_path / f"{name} link", tmp_path / "folder" / name
             link.symlink_to(target)
-            with texts.new_file(link) as file:
+            with new_file(link) as file:
                 file.write(name)
             assert link.is_symlink() and not target.is_symlink()
             assert target.read_text() == name
-            with texts.new_file(link) as file:
+            with new_file(link) as file:
                 file.write("again")
             assert target.read_text() == "again"
         (tmp_path / "broken").symlink_to(tmp_path / "absent" / "file")
-        with pytest.raises(TfxlError, match="broken"), texts.new_file(tmp_path / "broken"):
+        with pytest.raises(TfxlError, match="broken"), new_file(tmp_path / "broken"):
             pass
 
     def test_two_that_write_one_output_do_not_mix(self, tmp_path: Path) -> None:
         path = tmp_path / "answers"
-        with texts.new_file(path) as one, texts.new_file(path) as other:
+        with new_file(path) as one, new_file(path) as other:
             one.write("one\n")
             other.write("the other, which is done first\n")
         assert path.read_text() == "one\n"
@@ -449,10 +450,10 @@ class TestPredict:
     def test_output_to_standard_output_adds_to_what_stands_there(self, tmp_path: Path) -> None:
         program = """
             from pathlib import Path
-            from tfxl.cli import texts
+            from tfxl.cli.output import new_file
 
             for word in ("eins", "zwei"):
-                with texts.new_file(Path("/proc/self/fd/1")) as file:  # what /dev/stdout leads to
+                with new_file(Path("/proc/self/fd/1")) as file:  # what /dev/stdout leads to
                     file.write(f"{word}\\n")
         """
         command = [sys.executable, "-c", textwrap.dedent(program)]

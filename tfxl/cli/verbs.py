@@ -15,6 +15,7 @@ import typer
 import tfxl
 from tfxl import packages, recipes
 from tfxl.cli import terminal
+from tfxl.cli.output import new_file
 from tfxl.errors import RecipeError, TfxlError, did_you_mean
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def predict(
             "--template or --several", expected="--labels too", fix='Add --labels "sport,politics,weather".'
         )
     with ExitStack() as stack:
-        stream = stack.enter_context(reading.new_file(output, read=file)) if output else sys.stdout
+        stream = stack.enter_context(new_file(output, read=file)) if output else sys.stdout
         terminal.load_tensorflow()
         from tfxl.serving.model import load
         from tfxl.serving.zero_shot import ZeroShot

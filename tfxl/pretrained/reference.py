@@ -103,7 +103,8 @@ def _tensorflow(folder: Path, architecture: str, rows: Rows, positions: np.ndarr
 
     kind, arrays = getattr(transformers, f"TF{architecture}"), read_tensors(folder)
     if layout.is_tensorflow(arrays):
-        model, loaded = kind.from_pretrained(folder, output_loading_info=True)
+        # The folder holds safetensors or h5, which are arrays alone; code of its own is not run.
+        model, loaded = kind.from_pretrained(folder, output_loading_info=True, trust_remote_code=False)
     else:
         model = kind(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False))
         model.build_in_name_scope()

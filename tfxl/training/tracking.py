@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -54,13 +55,13 @@ def check_installed(project: str) -> None:
 class Log(keras.callbacks.Callback):
     """A callback that holds something open while training."""
 
+    @abstractmethod
     def close(self, *, failed: bool) -> None:
         """Closes what is open; nothing is, before training began and after the first call.
 
         Args:
             failed: Whether training ended with an error.
         """
-        raise NotImplementedError
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes at the end of training; Keras calls this only where it ends well."""
