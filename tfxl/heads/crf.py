@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tfxl.backend import keras, tf
 from tfxl.heads import Head
+from tfxl.heads._initial import new_weights
 
 
 class Crf(Head):
@@ -45,8 +46,7 @@ class CrfLayer(keras.layers.Layer):
         super().__init__(**options)
         self.units = units
         self.dropout = keras.layers.Dropout(dropout)
-        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-        self.logits = keras.layers.Dense(units, kernel_initializer=initializer, dtype="float32", name="logits")
+        self.logits = keras.layers.Dense(units, kernel_initializer=new_weights(), dtype="float32", name="logits")
 
     def build(self, input_shape: Any) -> None:
         """Makes the dense layer, once the encoder's width is known, and the scores of transitions and beginnings."""

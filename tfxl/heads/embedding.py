@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tfxl.backend import keras, tf
 from tfxl.heads import Head
+from tfxl.heads._initial import new_weights
 from tfxl.layers.pooling import Pooling, PoolingKind
 
 
@@ -54,9 +55,8 @@ class EmbeddingLayer(keras.layers.Layer):
         super().__init__(**options)
         self.normalize = normalize
         self.pooling = Pooling(pooling, dtype="float32")
-        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
         used = None if activation == "none" else activation
-        dense = keras.layers.Dense(units, used, kernel_initializer=initializer, dtype="float32") if units else None
+        dense = keras.layers.Dense(units, used, kernel_initializer=new_weights(), dtype="float32") if units else None
         self.dense = dense
 
     def build(self, input_shape: Any) -> None:

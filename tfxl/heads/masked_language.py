@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tfxl.backend import keras, tf
 from tfxl.heads import Head
+from tfxl.heads._initial import new_weights
 
 Activation = Literal["gelu", "gelu_new", "relu", "silu", "tanh"]
 ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -72,7 +73,7 @@ class MaskedLanguageLayer(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Makes the layers, once the encoder's width is known."""
         width = input_shape[-1]
-        self.dense = keras.layers.Dense(width, kernel_initializer=_normal(), dtype="float32", name="dense")
+        self.dense = keras.layers.Dense(width, kernel_initializer=new_weights(), dtype="float32", name="dense")
         epsilon = self.epsilon or USUAL_EPSILON
         self.norm = keras.layers.LayerNormalization(epsilon=epsilon, dtype="float32", name="layer_norm")
         for layer in (self.dense, self.norm):
@@ -82,7 +83,7 @@ class MaskedLanguageLayer(keras.layers.Layer):
             self.bias = self.add_weight("bias", (self.units,), initializer="zeros")
             self.decoder = None
             if self._table is None:
-                self.decoder = self.add_weight("decoder", (self.units, width), initializer=_normal())
+                self.decoder = self.add_weight("decoder", (self.units, width), initializer=new_weights())
         super().build(input_shape)
 
     def call(self, hidden: tf.Tensor, attention_mask: tf.Tensor, positions: tf.Tensor | None = None) -> tf.Tensor:
@@ -102,8 +103,3 @@ class MaskedLanguageLayer(keras.layers.Layer):
         flat = tf.matmul(tf.reshape(vectors, [-1, vectors.shape[-1]]), table, transpose_b=True) + self.bias
         shape = tf.shape(is_asked)
         return tf.reshape(flat, [shape[0], shape[1], self.units])
-
-
-def _normal() -> keras.initializers.Initializer:
-    """BERT's initialisation of new weights."""
-    return keras.initializers.TruncatedNormal(stddev=0.02)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tfxl.backend import keras, tf
 from tfxl.heads import Head
+from tfxl.heads._initial import new_weights
 from tfxl.layers.pooling import Pooling, PoolingKind
 
 
@@ -48,14 +49,14 @@ class PooledLayer(keras.layers.Layer):
         self.units, self.transform = units, transform
         self.pooling = Pooling(pooling)
         self.dropout = keras.layers.Dropout(dropout)
-        self.logits = keras.layers.Dense(units, kernel_initializer=_normal(), dtype="float32", name="logits")
+        self.logits = keras.layers.Dense(units, kernel_initializer=new_weights(), dtype="float32", name="logits")
 
     def build(self, input_shape: Any) -> None:
         """Makes the dense layers, once the encoder's width is known."""
         width = input_shape[-1]
         self.dense = None
         if self.transform != "none":
-            self.dense = keras.layers.Dense(width, self.transform, kernel_initializer=_normal(), name="dense")
+            self.dense = keras.layers.Dense(width, self.transform, kernel_initializer=new_weights(), name="dense")
             with tf.name_scope("dense"):  # Keras opens a scope when it calls a layer, not when it builds one
                 self.dense.build((None, width))
         with tf.name_scope("logits"):
@@ -68,8 +69,3 @@ class PooledLayer(keras.layers.Layer):
         if self.dense is not None:
             vector = self.dense(self.dropout(vector, training=training))
         return self.logits(self.dropout(vector, training=training))
-
-
-def _normal() -> keras.initializers.Initializer:
-    """BERT's initialisation of new weights."""
-    return keras.initializers.TruncatedNormal(stddev=0.02)

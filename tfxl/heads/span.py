@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tfxl.backend import keras, tf
 from tfxl.heads import Head
+from tfxl.heads._initial import new_weights
 
 PADDING = -1e9
 """The logit of padding: a softmax over the tokens gives it nothing."""
@@ -39,8 +40,7 @@ class SpanLayer(keras.layers.Layer):
     def __init__(self, units: int, *, dropout: float, **options: Any) -> None:
         super().__init__(**options)
         self.dropout = keras.layers.Dropout(dropout)
-        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-        self.logits = keras.layers.Dense(units, kernel_initializer=initializer, dtype="float32", name="logits")
+        self.logits = keras.layers.Dense(units, kernel_initializer=new_weights(), dtype="float32", name="logits")
 
     def build(self, input_shape: Any) -> None:
         """Makes the dense layer, once the encoder's width is known."""
