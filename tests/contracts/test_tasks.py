@@ -17,7 +17,9 @@ from tfxl.evaluation.evaluate import Settings, evaluate
 from tfxl.scoring import answered
 from tfxl.serving.answer import Answerer, encode, encode_as_tokens, predict
 from tfxl.text.dataset import Batches, Rows
+from tfxl.training import unpadded
 from tfxl.training.model import TrainingModel
+from tfxl.training.replacing import replaced
 
 QUICK = Settings(samples=0)
 
@@ -75,6 +77,28 @@ def test_the_loss_is_one_number_a_row(trained):
 def test_the_loss_falls(trained):
     assert np.isfinite(trained.losses).all()
     assert trained.losses[-1] < 0.7 * trained.losses[0]
+
+
+def test_what_is_learned_does_not_depend_on_padding(trained):
+    inputs, target, weight = next(iter(trained.batches.dataset(1)))
+    assert not np.all(inputs["attention_mask"])
+    training = TrainingModel(trained.model.input, trained.model.output)
+    training.compile(loss=trained.task.loss())
+
+    def loss_and_gradients():
+        with tf.GradientTape() as tape:
+            logits = training(inputs, training=True)
+            loss = training.compute_loss(inputs, target, logits, weight)
+        gradients = tape.gradient(loss, training.trainable_variables)
+        return [loss, *(tf.convert_to_tensor(each) for each in gradients if each is not None)]
+
+    layers = [each for each in training._flatten_layers() if isinstance(each, keras.layers.Dropout)]
+    with replaced((layer, "rate", 0.0) for layer in layers):
+        wanted = loss_and_gradients()
+        with unpadded.without_padding(training):
+            found = loss_and_gradients()
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_answers_are_records_in_order(trained):

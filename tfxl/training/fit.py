@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -14,10 +15,10 @@ from tfxl.backend import keras, tf
 from tfxl.errors import RecipeError
 from tfxl.progress import SILENT, Progress
 from tfxl.training import callbacks as watching
-from tfxl.training import dropout, elementwise, tracking
+from tfxl.training import dropout, elementwise, tracking, unpadded
 from tfxl.training.model import TrainingModel
 from tfxl.training.optimizer import AdamW, RowOptimizer, Sgd
-from tfxl.training.precision import Precision, using
+from tfxl.training.precision import Precision, on_processor, using
 from tfxl.training.schedule import Decay, of_run
 from tfxl.training.strategy import STRATEGIES, StrategyName, chosen
 
@@ -144,6 +145,7 @@ def fit(
         devices.scope(),
         dropout.cheap_masks(model),
         elementwise.short_gradients(model),
+        unpadded.without_padding(model) if _any_shape(settings, devices) else nullcontext(),
     ):
         trained = compiled(model, task.loss(), settings, updates=updates, multipliers=multipliers or {})
         watchers = watching.watchers(
@@ -159,6 +161,11 @@ def fit(
             )
     record = next(each for each in watchers if isinstance(each, watching.Record))
     return History(record.epochs, record.best_epoch, int(trained.optimizer.iterations.numpy()), chosen)
+
+
+def _any_shape(settings: Settings, devices: tf.distribute.Strategy) -> bool:
+    """Returns whether shapes may change at every step at no cost: a GPU would wait for the host to learn of them."""
+    return on_processor(devices) and not settings.needs_static_shapes()
 
 
 def _updates(batches: Data, settings: Settings) -> int:
