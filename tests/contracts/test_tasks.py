@@ -14,12 +14,12 @@ from tfxl.encoders import INPUTS
 from tfxl.encoders.tiny import Tiny
 from tfxl.errors import DataError
 from tfxl.evaluation.evaluate import Settings, evaluate
+from tfxl.pretrained import unpadded
+from tfxl.replacing import replaced
 from tfxl.scoring import answered
 from tfxl.serving.answer import Answerer, encode, encode_as_tokens, predict
 from tfxl.text.dataset import Batches, Rows
-from tfxl.training import unpadded
 from tfxl.training.model import TrainingModel
-from tfxl.training.replacing import replaced
 
 QUICK = Settings(samples=0)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfxl.backend import keras, tf
-from tfxl.training.replacing import replaced
+from tfxl.replacing import replaced
 
 
 def seed(model: keras.Model, value: int) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tfxl.backend import keras, tf
-from tfxl.training.replacing import replaced
+from tfxl.replacing import replaced
 
 Gradient = Callable[..., Any]
 

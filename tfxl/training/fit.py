@@ -13,9 +13,10 @@ from pydantic import Field
 from tfxl import settings as base
 from tfxl.backend import keras, tf
 from tfxl.errors import RecipeError
+from tfxl.pretrained import unpadded
 from tfxl.progress import SILENT, Progress
 from tfxl.training import callbacks as watching
-from tfxl.training import dropout, elementwise, tracking, unpadded
+from tfxl.training import dropout, elementwise, tracking
 from tfxl.training.model import TrainingModel
 from tfxl.training.optimizer import AdamW, RowOptimizer, Sgd
 from tfxl.training.precision import Precision, on_processor, using

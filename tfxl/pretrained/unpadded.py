@@ -17,7 +17,7 @@ from transformers.modeling_tf_outputs import TFBaseModelOutputWithPastAndCrossAt
 from transformers.models.bert.modeling_tf_bert import TFBertEncoder, TFBertSelfAttention
 
 from tfxl.backend import keras, tf
-from tfxl.training.replacing import replaced
+from tfxl.replacing import replaced
 
 FINENESS = 5
 """Lists of tokens have at most `2**FINENESS` lengths between one power of two and the next: the libraries that multiply
