@@ -38,8 +38,9 @@ def trained(request, tmp_path_factory):
     model = task.model(encoder.build())
     training = TrainingModel(model.input, model.output)
     training.compile(keras.optimizers.Adam(0.02), loss=task.loss())
-    steps = {"steps_per_epoch": batches.steps_per_epoch, "epochs": 20}
-    losses = training.fit(batches.dataset(20), **steps, verbose=0).history["loss"]
+    epochs = 100 if task.draws else 20  # what is drawn anew each time takes longer to learn by heart
+    steps = {"steps_per_epoch": batches.steps_per_epoch, "epochs": epochs}
+    losses = training.fit(batches.dataset(epochs), **steps, verbose=0).history["loss"]
     made = {"task": task, "model": model, "tokenizer": encoder.tokenizer(), "batches": batches, "losses": losses}
     return SimpleNamespace(**made, examples=case.examples)
 
