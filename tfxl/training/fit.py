@@ -146,7 +146,7 @@ def fit(
         devices.scope(),
         dropout.cheap_masks(model),
         elementwise.short_gradients(model),
-        unpadded.without_padding(model) if _any_shape(settings, devices) else nullcontext(),
+        unpadded.without_padding(model) if _shapes_may_change(settings, devices) else nullcontext(),
     ):
         trained = compiled(model, task.loss(), settings, updates=updates, multipliers=multipliers or {})
         watchers = watching.watchers(
@@ -164,7 +164,7 @@ def fit(
     return History(record.epochs, record.best_epoch, int(trained.optimizer.iterations.numpy()), chosen)
 
 
-def _any_shape(settings: Settings, devices: tf.distribute.Strategy) -> bool:
+def _shapes_may_change(settings: Settings, devices: tf.distribute.Strategy) -> bool:
     """Returns whether shapes may change at every step at no cost: a GPU would wait for the host to learn of them."""
     return on_processor(devices) and not settings.needs_static_shapes()
 
