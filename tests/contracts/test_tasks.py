@@ -8,14 +8,14 @@ import pytest
 
 from tests.contracts.task_cases import CASES
 from tfxl import registry
+from tfxl.acceleration import accelerated
+from tfxl.acceleration.replacing import replaced
 from tfxl.backend import keras, tf
 from tfxl.data import texts_of
 from tfxl.encoders import INPUTS
 from tfxl.encoders.tiny import Tiny
 from tfxl.errors import DataError
 from tfxl.evaluation.evaluate import Settings, evaluate
-from tfxl.pretrained import unpadded
-from tfxl.replacing import replaced
 from tfxl.scoring import answered
 from tfxl.serving.answer import Answerer, encode, encode_as_tokens, predict
 from tfxl.text.dataset import Batches, Rows
@@ -80,7 +80,8 @@ def test_the_loss_falls(trained):
     assert trained.losses[-1] < 0.7 * trained.losses[0]
 
 
-def test_what_is_learned_does_not_depend_on_padding(trained):
+@pytest.mark.parametrize("fused_in", [None, tf.float32], ids=["unpadded", "unpadded and fused"])
+def test_what_is_learned_does_not_depend_on_padding(trained, fused_in):
     inputs, target, weight = next(iter(trained.batches.dataset(1)))
     assert not np.all(inputs["attention_mask"])
     training = TrainingModel(trained.model.input, trained.model.output)
@@ -96,7 +97,7 @@ def test_what_is_learned_does_not_depend_on_padding(trained):
     layers = [each for each in training._flatten_layers() if isinstance(each, keras.layers.Dropout)]
     with replaced((layer, "rate", 0.0) for layer in layers):
         wanted = loss_and_gradients()
-        with unpadded.without_padding(training):
+        with accelerated(training, shapes_may_change=True, fused_in=fused_in):
             found = loss_and_gradients()
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

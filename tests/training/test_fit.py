@@ -7,11 +7,12 @@ import pytest
 
 from tfxl.backend import keras, tf
 from tfxl.encoders import INPUTS
+from tfxl.encoders.tiny import Tiny
 from tfxl.errors import RecipeError
 from tfxl.progress import Progress
 from tfxl.settings import validate
 from tfxl.training import precision
-from tfxl.training.fit import Settings, fit
+from tfxl.training.fit import LONG, Settings, _fuses, fit
 from tfxl.training.optimizer import AdamW, Sgd
 
 VOCABULARY, LABELS = 50, 2
@@ -204,6 +205,33 @@ def test_several_steps_per_execution_give_the_same_weights():
         results.append(model.get_weights())
     for left, right in zip(*results, strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
+
+
+def test_fused_layers_give_the_same_weights():
+    results = []
+    for fuse in ("off", "on"):
+        keras.utils.set_random_seed(2)
+        encoder = Tiny(layers=1).build()
+        logits = keras.layers.Dense(LABELS)(encoder.output[:, 0])
+        model = keras.Model(encoder.input, logits)
+        run(model, settings={"fuse_layers": fuse, "optimizer": "sgd"})
+        results.append(model.get_weights())
+    for left, right in zip(*results, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "batches", "expected"),
+    [
+        ({}, LONG - 1, False),
+        ({}, LONG, True),
+        ({"fuse_layers": "on"}, 1, True),
+        ({"fuse_layers": "off"}, LONG, False),
+        ({"fuse_layers": "on", "jit_compile": True}, LONG, False),
+    ],
+)
+def test_layers_are_fused_in_long_runs_or_where_it_is_asked_for(settings, batches, expected):
+    assert _fuses(Settings(**settings), tf.distribute.get_strategy(), batches=batches) is expected
 
 
 @pytest.mark.skipif(not precision.available(), reason="no bfloat16 on this processor")

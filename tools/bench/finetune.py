@@ -8,7 +8,8 @@ steps each, every round on the same texts; the numbers to read are the ratios. T
 a process that has waited finds its memory and the caches cold, and that is no part of training. Counted are real tokens
 a second, without padding. Texts are as long as short messages: 25 tokens in the median, 95 % at most 60, none above
 128, drawn from the whole vocabulary by Zipf's law. tfxl starts from raw text; the peers get ready ids. tfxl clips
-gradients and decays weights; the peers do not clip.
+gradients and decays weights; the peers do not clip. What is measured is the speed of a long run, so tfxl has its layers
+fused, which `auto` does from 5,000 batches on; `tfxl-unfused` is a short run.
 
 On a machine that does other work at the same time, read the ratio of the fastest rounds, and use `--threads 1` with the
 ratio by processor time: threads of one peer wait for each other, so one that has lost its core holds up the rest.
@@ -142,7 +143,7 @@ def limit_threads(tf: Any, threads: int) -> None:
 # Peers
 
 
-def tfxl(work: Work, *, precision: str = "auto") -> None:
+def tfxl(work: Work, **options: str) -> None:
     """The real path: raw text, `text.dataset`, `training.fit` with clipping, decay and the lazy optimizer."""
     from tfxl.backend import keras, tf
     from tfxl.encoders.bert import network
@@ -181,14 +182,9 @@ def tfxl(work: Work, *, precision: str = "auto") -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = Rows.write(examples, Path(folder) / "rows.jsonl", group=lambda example: example.language)
         batches = Batches(rows, task, tokenizer, batch_size=BATCH, seed=0)
-        settings = Settings(epochs=work.rounds + 2, batch_size=BATCH, precision=precision)
+        settings = Settings(epochs=work.rounds + 2, batch_size=BATCH, **{"fuse_layers": "on", **options})
         model = task.model(network({**work.config, **COMMON}))
         fit(model, task, batches, settings, callbacks=[Turns()])
-
-
-def tfxl_float32(work: Work) -> None:
-    """The same without bfloat16."""
-    tfxl(work, precision="float32")
 
 
 def keras_fixed(work: Work) -> None:
@@ -265,7 +261,8 @@ def has_bfloat16() -> bool:
 
 PEERS: dict[str, Callable[[Work], None]] = {
     "tfxl": tfxl,
-    "tfxl-float32": tfxl_float32,
+    "tfxl-float32": lambda work: tfxl(work, precision="float32"),
+    "tfxl-unfused": lambda work: tfxl(work, fuse_layers="off"),
     "keras": keras_fixed,
     "pytorch": lambda work: pytorch(work, tuned=False),
     "pytorch-tuned": lambda work: pytorch(work, tuned=True),
@@ -273,6 +270,7 @@ PEERS: dict[str, Callable[[Work], None]] = {
 WHAT = {
     "tfxl": "tfxl: fit() from raw text",
     "tfxl-float32": "tfxl without bfloat16",
+    "tfxl-unfused": "tfxl as in short runs",
     "keras": "TFBertModel functional, fixed 128, Adam, Keras fit",
     "pytorch": "PyTorch BertModel, dynamic padding, float32, AdamW",
     "pytorch-tuned": "PyTorch BertModel, sorted, bf16 or float32, fused AdamW",

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tfxl.acceleration.replacing import replaced
 from tfxl.backend import keras, tf
-from tfxl.replacing import replaced
 
 
 def seed(model: keras.Model, value: int) -> None:
@@ -38,16 +38,30 @@ def _by_bytes(source: Any) -> Callable[..., tf.Tensor]:
     whole = source.dropout
 
     def dropout(inputs: tf.Tensor, rate: float, noise_shape: Any = None) -> tf.Tensor:
-        dropped = round(rate * 256)
+        dropped = share(rate)
         if noise_shape is not None or not 0 < dropped < 256:
             return whole(inputs, rate, noise_shape)
-        size = tf.size(inputs)
-        words = source._generator.uniform_full_int([(size + 3) // 4], dtype=tf.uint32)
-        drawn = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size], tf.shape(inputs))
-        kept = tf.cast(drawn >= tf.constant(dropped, tf.uint8), inputs.dtype)
-        return inputs * (kept * (256 / (256 - dropped)))
+        return inputs * kept(drawn(source, tf.shape(inputs)), dropped, inputs.dtype)
 
     return dropout
+
+
+def share(rate: float) -> int:
+    """Returns the part of 256 that is nearest to a rate of dropout."""
+    return round(rate * 256)
+
+
+def drawn(source: Any, shape: tf.Tensor) -> tf.Tensor:
+    """Draws a byte for each number of a tensor of this shape, uint8."""
+    size = tf.reduce_prod(shape)
+    words = source._generator.uniform_full_int([(size + 3) // 4], dtype=tf.uint32)
+    return tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size], shape)
+
+
+def kept(drawn: tf.Tensor, dropped: int | tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Returns the factors of numbers: 0 if their byte is below `dropped`, else what keeps the expected value."""
+    scale = 256 / (256 - tf.cast(dropped, dtype))
+    return tf.cast(drawn >= tf.cast(dropped, tf.uint8), dtype) * scale
 
 
 def _sources(model: keras.Model) -> list[Any]:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tfxl.acceleration.replacing import replaced
 from tfxl.backend import keras, tf
-from tfxl.replacing import replaced
 
 Gradient = Callable[..., Any]
 
@@ -49,14 +49,19 @@ def gelu(inputs: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
     Args:
         inputs: Of any shape.
     """
-    places = inputs * math.sqrt(0.5)
-    share = (tf.math.erf(places) + 1) * 0.5  # of the normal distribution, below each number
+    share = normal_share(inputs)
+    return inputs * share, lambda upstream: gelu_gradient(inputs, share, upstream)
 
-    def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        density = tf.exp(-0.5 * math.log(2 * math.pi) - tf.square(places))
-        return upstream * (share + inputs * density)
 
-    return inputs * share, gradient
+def normal_share(inputs: tf.Tensor) -> tf.Tensor:
+    """Returns the share of the normal distribution that is below each number."""
+    return (tf.math.erf(inputs * math.sqrt(0.5)) + 1) * 0.5
+
+
+def gelu_gradient(inputs: tf.Tensor, share: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    """Returns the gradient of `gelu` by its inputs, whose `share` is that of `normal_share`."""
+    density = tf.exp(-0.5 * (math.log(2 * math.pi) + tf.square(inputs)))
+    return upstream * (share + inputs * density)
 
 
 def normalize(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, *, epsilon: float) -> tf.Tensor:
@@ -71,20 +76,28 @@ def normalize(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, *, epsilon: 
 
     @tf.custom_gradient
     def normalized(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
-        centred = inputs - tf.reduce_mean(inputs, -1, keepdims=True)
-        scale = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), -1, keepdims=True) + epsilon)
-        standard = centred * scale
-
-        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            rows = list(range(len(inputs.shape) - 1))
-            product, scaled = upstream * standard, upstream * gamma
-            means = tf.reduce_mean(scaled, -1, keepdims=True), tf.reduce_mean(product * gamma, -1, keepdims=True)
-            of_inputs = (scaled - means[0] - standard * means[1]) * scale
-            return of_inputs, tf.reduce_sum(product, rows), tf.reduce_sum(upstream, rows)
-
-        return standard * gamma + beta, gradient
+        standard, scale = standardized(inputs, epsilon)
+        return standard * gamma + beta, lambda upstream: normalize_gradient(standard, scale, gamma, upstream)
 
     return normalized(inputs, gamma, beta)
+
+
+def standardized(inputs: tf.Tensor, epsilon: float | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns numbers with mean 0 and variance 1 along the last dimension, and what they were multiplied by for it."""
+    centred = inputs - tf.reduce_mean(inputs, -1, keepdims=True)
+    scale = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), -1, keepdims=True) + epsilon)
+    return centred * scale, scale
+
+
+def normalize_gradient(
+    standard: tf.Tensor, scale: tf.Tensor, gamma: tf.Tensor, upstream: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns the gradients of `normalize` by inputs, gamma and beta; the first two are those of `standardized`."""
+    rows = list(range(len(standard.shape) - 1))
+    product, scaled = upstream * standard, upstream * gamma
+    means = tf.reduce_mean(scaled, -1, keepdims=True), tf.reduce_mean(product * gamma, -1, keepdims=True)
+    of_inputs = (scaled - means[0] - standard * means[1]) * scale
+    return of_inputs, tf.reduce_sum(product, rows), tf.reduce_sum(upstream, rows)
 
 
 def _normalize_by(

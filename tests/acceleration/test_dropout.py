@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tfxl.acceleration import dropout
 from tfxl.backend import keras, tf
-from tfxl.training import dropout
 
 
 def model(rate=0.1, width=40_001):

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from transformers.modeling_tf_outputs import TFBaseModelOutputWithPastAndCrossAttentions
 from transformers.models.bert.modeling_tf_bert import TFBertEncoder, TFBertSelfAttention
 
+from tfxl.acceleration.replacing import replaced
 from tfxl.backend import keras, tf
-from tfxl.replacing import replaced
 
 FINENESS = 5
 """Lists of tokens have at most `2**FINENESS` lengths between one power of two and the next: the libraries that multiply

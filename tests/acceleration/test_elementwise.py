@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tfxl.acceleration import elementwise
 from tfxl.backend import keras, tf
 from tfxl.encoders.tiny import Tiny
 from tfxl.heads.pooled import Pooled
 from tfxl.tasks.classification import Classification
-from tfxl.training import elementwise
 
 
 def outputs_and_gradients(function, *inputs):

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from tfxl.acceleration import unpadded
+from tfxl.acceleration.unpadded import Places
 from tfxl.backend import tf
 from tfxl.encoders import INPUTS
 from tfxl.encoders.tiny import Tiny
-from tfxl.pretrained import unpadded
-from tfxl.pretrained.unpadded import Places
 
 MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 40)))
 
