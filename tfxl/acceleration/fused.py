@@ -39,7 +39,9 @@ def fused_layers(model: keras.Model, dtype: tf.DType) -> Iterator[None]:
 
 def _fits(layer: TFBertLayer) -> bool:
     outputs = (layer.attention.dense_output, layer.bert_output)
-    drops = all(each.dropout._random_generator._generator and each.dropout.rate < 1 for each in outputs)
+    drops = all(
+        each.dropout._random_generator._generator and dropout.share(each.dropout.rate) < 256 for each in outputs
+    )
     return drops and layer.intermediate.intermediate_act_fn is keras.activations.gelu and not layer.is_decoder
 
 
