@@ -60,14 +60,14 @@ def _run(
     context, *_ = layer.attention.self_attention(hidden_states=hidden_states, training=True, **options)
     attended = _output(layer.attention.dense_output, _rows(context), _rows(hidden_states), dtype)
     inner = layer.intermediate.dense
-    activated = _add_and_activate(_product(attended, inner, dtype), tf.convert_to_tensor(inner.bias))
+    activated = _add_and_activate(_product(attended, inner.kernel, dtype), tf.convert_to_tensor(inner.bias))
     return (tf.reshape(_output(layer.bert_output, activated, attended, dtype), tf.shape(hidden_states)),)
 
 
 def _output(
     layer: TFBertOutput | TFBertSelfOutput, inputs: tf.Tensor, residual: tf.Tensor, dtype: tf.DType
 ) -> tf.Tensor:
-    product = _product(inputs, layer.dense, dtype)
+    product = _product(inputs, layer.dense.kernel, dtype)
     dropped = dropout.share(layer.dropout.rate)
     shape = tf.shape(product)
     drawn = dropout.drawn(layer.dropout._random_generator, shape) if dropped else tf.zeros(shape, tf.uint8)
@@ -81,8 +81,28 @@ def _rows(hidden_states: tf.Tensor) -> tf.Tensor:
     return tf.reshape(hidden_states, [-1, hidden_states.shape[-1]])
 
 
-def _product(inputs: tf.Tensor, dense: keras.layers.Dense, dtype: tf.DType) -> tf.Tensor:
-    return tf.matmul(tf.cast(inputs, dtype), tf.cast(dense.kernel, dtype))
+def _product(inputs: tf.Tensor, kernel: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    return tf.matmul(tf.cast(inputs, dtype), tf.cast(kernel, dtype))
+
+
+def project(dtype: tf.DType, inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Returns `[tokens, units]` of inputs `[tokens, features]`, both the product and the sum of `dtype`."""
+
+    @tf.custom_gradient
+    def added(product: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, elementwise.Gradient]:
+        return _added(product, bias), lambda upstream: (upstream, _summed(upstream))
+
+    return added(_product(inputs, kernel, dtype), bias)
+
+
+@compiled
+def _added(product: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.cast(product, bias.dtype) + bias, product.dtype)
+
+
+@compiled
+def _summed(upstream: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(upstream, tf.float32), 0)
 
 
 def _add_and_activate(product: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:

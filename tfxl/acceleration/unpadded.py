@@ -77,8 +77,13 @@ def _moved(values: tf.Tensor, there: tf.Tensor, back: tf.Tensor) -> tf.Tensor:
     return moved(values)
 
 
+def project(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Returns `[tokens, units]` of inputs `[tokens, features]`."""
+    return inputs @ kernel + bias
+
+
 @contextmanager
-def without_padding(model: keras.Model) -> Iterator[None]:
+def without_padding(model: keras.Model, project: Callable[..., tf.Tensor] = project) -> Iterator[None]:
     """Lets the layers of TFBertModel leave padding out in training, in functions that are traced inside.
 
     What the encoder gives at positions of padding has no meaning then, as it has none with padding. Shapes follow the
@@ -86,13 +91,17 @@ def without_padding(model: keras.Model) -> Iterator[None]:
 
     Args:
         model: A model that is built.
+        project: Makes queries, keys and values.
     """
-    with replaced(_replacements(model)):
+    with replaced(_replacements(model, project)):
         yield
 
 
-def _replacements(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, str, Any]]:
-    forms: dict[type, Callable[..., Any]] = {TFBertEncoder: _encode, TFBertSelfAttention: _attend}
+def _replacements(
+    model: keras.Model, project: Callable[..., tf.Tensor]
+) -> Iterator[tuple[keras.layers.Layer, str, Any]]:
+    attend = functools.partial(_attend, project)
+    forms: dict[type, Callable[..., Any]] = {TFBertEncoder: _encode, TFBertSelfAttention: attend}
     for layer in model._flatten_layers(include_self=False):
         if type(layer) in forms:
             yield layer, "call", functools.partial(forms[type(layer)], layer, layer.call)
@@ -116,6 +125,7 @@ def _encode(
 
 
 def _attend(
+    project: Callable[..., tf.Tensor],
     layer: TFBertSelfAttention,
     whole: Callable[..., Any],
     hidden_states: tf.Tensor,
@@ -130,12 +140,13 @@ def _attend(
     parts = (layer.query, layer.key, layer.value)
     kernel = tf.concat([tf.convert_to_tensor(part.kernel) for part in parts], 1)
     bias = tf.concat([tf.convert_to_tensor(part.bias) for part in parts], 0)
-    joined = tf.squeeze(hidden_states, 0) @ kernel + bias
+    joined = project(tf.squeeze(hidden_states, 0), kernel, bias)
     rows = places.rows(tf.expand_dims(joined, 0))
     batch, length = tf.shape(rows)[0], tf.shape(rows)[1]
     split = tf.transpose(tf.reshape(rows, [batch, length, 3, heads, size]), [2, 0, 3, 1, 4])
     query, key, value = tf.unstack(split)
     scores = tf.matmul(query * size**-0.5, key, transpose_b=True)
-    shares = layer.dropout(tf.nn.softmax(scores + tf.cast(places.mask, scores.dtype)), training=True)
-    context = tf.transpose(tf.matmul(shares, value), [0, 2, 1, 3])
+    shares = tf.nn.softmax(scores + tf.cast(places.mask, scores.dtype))
+    kept = layer.dropout(tf.cast(shares, tf.float32), training=True)  # halves would round what dropout multiplies by
+    context = tf.transpose(tf.matmul(tf.cast(kept, value.dtype), value), [0, 2, 1, 3])
     return (places.list(tf.reshape(context, [batch, length, heads * size])),)

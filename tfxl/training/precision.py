@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from tfxl.acceleration.graph import graph_options
 from tfxl.backend import keras, tf
 from tfxl.errors import RecipeError
 
@@ -97,13 +98,11 @@ def using(name: str, devices: tf.distribute.Strategy | None = None) -> Iterator[
     """
     precision = resolve(name, devices)
     policy = keras.mixed_precision.global_policy()
-    options = tf.config.optimizer.get_experimental_options()
     half = precision == "bfloat16"
-    try:
-        tf.config.optimizer.set_experimental_options({GRAPH_OPTION: half and on_processor(devices)})
-        if half and not on_processor(devices):
-            keras.mixed_precision.set_global_policy("mixed_bfloat16")
-        yield precision
-    finally:
-        keras.mixed_precision.set_global_policy(policy)
-        tf.config.optimizer.set_experimental_options({GRAPH_OPTION: options.get(GRAPH_OPTION, False)})
+    with graph_options(**{GRAPH_OPTION: half and on_processor(devices)}):
+        try:
+            if half and not on_processor(devices):
+                keras.mixed_precision.set_global_policy("mixed_bfloat16")
+            yield precision
+        finally:
+            keras.mixed_precision.set_global_policy(policy)
