@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tfxl.acceleration import fused
 from tfxl.backend import keras, tf
 from tfxl.encoders import INPUTS
 from tfxl.encoders.tiny import Tiny
@@ -207,8 +208,15 @@ def test_several_steps_per_execution_give_the_same_weights():
         np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
 
 
-def test_fused_layers_give_the_same_weights():
-    results = []
+def test_fused_layers_give_the_same_weights(monkeypatch):
+    results, fused_products = [], []
+    project = fused.project
+
+    def watched(*arguments):
+        fused_products.append(fuse)
+        return project(*arguments)
+
+    monkeypatch.setattr(fused, "project", watched)
     for fuse in ("off", "on"):
         keras.utils.set_random_seed(2)
         encoder = Tiny(layers=1).build()
@@ -216,6 +224,7 @@ def test_fused_layers_give_the_same_weights():
         model = keras.Model(encoder.input, logits)
         run(model, settings={"fuse_layers": fuse, "optimizer": "sgd"})
         results.append(model.get_weights())
+    assert set(fused_products) == {"on"}
     for left, right in zip(*results, strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
 

@@ -7,13 +7,12 @@ and leave out what is computed twice.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tfxl.acceleration.replacing import replaced
+from tfxl.acceleration.replacing import calls, replaced
 from tfxl.backend import keras, tf
 
 Gradient = Callable[..., Any]
@@ -38,8 +37,7 @@ def _replacements(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, str,
         for name in ACTIVATIONS:
             if getattr(layer, name, None) is keras.activations.gelu:
                 yield layer, name, gelu
-        if type(layer) is keras.layers.LayerNormalization:
-            yield layer, "call", functools.partial(_normalize_by, layer, layer.call)
+    yield from calls(model, {keras.layers.LayerNormalization: _normalize_by})
 
 
 @tf.custom_gradient

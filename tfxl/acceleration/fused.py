@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from transformers.models.bert.modeling_tf_bert import TFBertLayer, TFBertOutput, TFBertSelfOutput
 
 from tfxl.acceleration import dropout, elementwise
-from tfxl.acceleration.replacing import replaced
+from tfxl.acceleration.replacing import calls, replaced
 from tfxl.backend import keras, tf
 
 compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
@@ -30,10 +30,8 @@ def fused_layers(model: keras.Model, dtype: tf.DType) -> Iterator[None]:
         model: A model that is built.
         dtype: The type of the matrix products, and of what is handed to and from them.
     """
-    layers = (layer for layer in model._flatten_layers(include_self=False) if type(layer) is TFBertLayer)
-    with replaced(
-        (layer, "call", functools.partial(_run, layer, layer.call, dtype)) for layer in layers if _fits(layer)
-    ):
+    run = functools.partial(_run, dtype)
+    with replaced(each for each in calls(model, {TFBertLayer: run}) if _fits(each[0])):
         yield
 
 
@@ -46,9 +44,9 @@ def _fits(layer: TFBertLayer) -> bool:
 
 
 def _run(
+    dtype: tf.DType,
     layer: TFBertLayer,
     whole: Callable[..., Any],
-    dtype: tf.DType,
     hidden_states: tf.Tensor,
     *,
     training: bool = False,

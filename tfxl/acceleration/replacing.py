@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+from tfxl.backend import keras
 
 
 @contextmanager
@@ -29,3 +32,18 @@ def replaced(values: Iterable[tuple[Any, str, Any]]) -> Iterator[None]:
             setattr(owner, name, before)
         for owner, name in inherited:
             delattr(owner, name)
+
+
+def calls(
+    model: keras.Model, forms: Mapping[type, Callable[..., Any]]
+) -> Iterator[tuple[keras.layers.Layer, str, Any]]:
+    """Returns for `replaced` what the layers of a model are called by in place of their own `call`.
+
+    Args:
+        model: A model that is built.
+        forms: The function for each class of layers, subclasses apart: it is given the layer, its own `call`, and
+            what the layer was called with.
+    """
+    for layer in model._flatten_layers(include_self=False):
+        if type(layer) in forms:
+            yield layer, "call", functools.partial(forms[type(layer)], layer, layer.call)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from transformers.modeling_tf_outputs import TFBaseModelOutputWithPastAndCrossAttentions
 from transformers.models.bert.modeling_tf_bert import TFBertEncoder, TFBertSelfAttention
 
-from tfxl.acceleration.replacing import replaced
+from tfxl.acceleration.replacing import calls, replaced
 from tfxl.backend import keras, tf
 
 FINENESS = 5
@@ -93,18 +93,9 @@ def without_padding(model: keras.Model, project: Callable[..., tf.Tensor] = proj
         model: A model that is built.
         project: Makes queries, keys and values.
     """
-    with replaced(_replacements(model, project)):
-        yield
-
-
-def _replacements(
-    model: keras.Model, project: Callable[..., tf.Tensor]
-) -> Iterator[tuple[keras.layers.Layer, str, Any]]:
     attend = functools.partial(_attend, project)
-    forms: dict[type, Callable[..., Any]] = {TFBertEncoder: _encode, TFBertSelfAttention: attend}
-    for layer in model._flatten_layers(include_self=False):
-        if type(layer) in forms:
-            yield layer, "call", functools.partial(forms[type(layer)], layer, layer.call)
+    with replaced(calls(model, {TFBertEncoder: _encode, TFBertSelfAttention: attend})):
+        yield
 
 
 def _encode(
