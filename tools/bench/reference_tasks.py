@@ -109,12 +109,16 @@ class Task(ABC):
         return model if isinstance(model, transformers.PreTrainedModel) else None
 
     def class_of(self, name: str, labels: Sequence[str] = ()) -> Any:
-        """Returns a model of one of transformers' classes, with the encoder's weights."""
+        """Returns a model of one of transformers' classes, with all of the encoder's weights."""
         names = {"id2label": dict(enumerate(labels)), "label2id": {label: place for place, label in enumerate(labels)}}
         told: dict[str, Any] = {"num_labels": len(labels), **names} if labels else {}
         if name == "BertModel":
             told["add_pooling_layer"] = False
-        return getattr(transformers, name).from_pretrained(self.folder, **told)
+        model, loaded = getattr(transformers, name).from_pretrained(self.folder, output_loading_info=True, **told)
+        missing = sorted(name for name in loaded["missing_keys"] if "encoder." in name or "embeddings." in name)
+        if missing:
+            raise SystemExit(f"{self.folder} has no weights for {', '.join(missing)}: they would be random")
+        return model
 
     def encode(self, *texts: Any, **options: Any) -> Any:
         return self.tokenizer(*texts, truncation=options.pop("truncation", True), max_length=self.length, **options)
