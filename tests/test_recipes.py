@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,16 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_every_recipe_of_tfxl_reads_and_says_how_it_is_run() -> None:
+def test_every_recipe_of_tfxl_reads_and_says_how_it_is_run_and_what_to_expect() -> None:
     assert recipes.names()
     for name in recipes.names():
         assert recipes.read(name)["name"] == name
         comment = recipes.comment(name)
         assert comment.partition("\n")[0].endswith(".")
         assert f"tfxl train {name}" in comment
+        parts = dict(re.findall(r"^(Needs|Hardware|Expected): +(.+)", comment, re.MULTILINE))
+        assert set(parts) == {"Needs", "Hardware", "Expected"}, name
+        assert re.search(r"\d\d\.\d", comment.partition("Expected:")[2]), name
 
 
 def test_norwegian_is_no_truth_value(path: Path) -> None:
