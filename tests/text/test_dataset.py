@@ -62,6 +62,10 @@ def test_dataset_goes_on_from_any_step(make_batches):
         np.testing.assert_array_equal(target, target_again)
 
 
+def test_dropping_the_dataset_waits_for_no_thread_that_tunes(make_batches):
+    assert make_batches().dataset(1).options().autotune.enabled is False
+
+
 def test_static_shapes_are_few_and_extra_rows_weigh_nothing(make_batches):
     batches = make_batches(count=21, static=StaticShapes((8, 16, 32)))
     found = list(batches.dataset(1))

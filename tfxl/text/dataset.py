@@ -167,6 +167,17 @@ def _measurer(task: Coder, tokenizer: Any, reading: int) -> Callable[[dict[str, 
     return tf.function(sizes_of, reduce_retracing=True)
 
 
+def _untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns the dataset with its sizes as they are: they are all given, so nothing is left to tune.
+
+    TensorFlow's thread that tunes may miss that its iterator is done with. Whoever drops the iterator then waits for
+    the thread's next turn, up to a minute: a third of trainings that were watched ended with such a pause.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
 def _sizes(encoded: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     sizes = {"lengths": tf.reduce_sum(encoded["attention_mask"], axis=1), "truncated": encoded["truncated"]}
     return sizes | ({"example": encoded["example"]} if "example" in encoded else {})
@@ -269,7 +280,7 @@ class Batches:
 
         raw = tf.data.Dataset.from_generator(features, output_signature=self._signature())
         encoded = raw.map(without_autograph(self._encode), num_parallel_calls=2, deterministic=True)
-        return encoded.prefetch(tf.data.AUTOTUNE)
+        return _untuned(encoded.prefetch(4))
 
     def _batch(self, indices: np.ndarray, epoch: int = 0, times: np.ndarray | None = None) -> dict[str, np.ndarray]:
         features = self.task.features(self.rows[self.measured.rows[indices]])
