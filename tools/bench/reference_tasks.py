@@ -115,7 +115,7 @@ class Task(ABC):
         if name == "BertModel":
             told["add_pooling_layer"] = False
         model, loaded = getattr(transformers, name).from_pretrained(self.folder, output_loading_info=True, **told)
-        missing = sorted(name for name in loaded["missing_keys"] if "encoder." in name or "embeddings." in name)
+        missing = sorted(key for key in loaded["missing_keys"] if "encoder." in key or "embeddings." in key)
         if missing:
             raise SystemExit(f"{self.folder} has no weights for {', '.join(missing)}: they would be random")
         return model
