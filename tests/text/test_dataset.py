@@ -1,5 +1,7 @@
 """Batches: nothing is lost, the order is a pure function of (seed, epoch), and lengths are grouped."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,25 @@ def test_dataset_goes_on_from_any_step(make_batches):
 
 def test_dropping_the_dataset_waits_for_no_thread_that_tunes(make_batches):
     assert make_batches().dataset(1).options().autotune.enabled is False
+
+
+def test_trainings_of_one_process_measure_without_a_warning(make_batches, monkeypatch):
+    said = []
+    monkeypatch.setattr(logging.getLogger("tensorflow"), "handlers", [Said(said)])
+    for _ in range(8):
+        make_batches(count=5)
+    assert said == []
+
+
+class Said(logging.Handler):
+    """Keeps the messages that TensorFlow logs."""
+
+    def __init__(self, messages):
+        super().__init__()
+        self.messages = messages
+
+    def emit(self, record):
+        self.messages.append(record.getMessage())
 
 
 def test_static_shapes_are_few_and_extra_rows_weigh_nothing(make_batches):

@@ -142,16 +142,19 @@ class Measured(NamedTuple):
 
 def measure(rows: Rows, task: Coder, tokenizer: Any) -> Measured:
     """Encodes every row of data once, to know how long it is and how many windows it has."""
-    encoders = [_measurer(task, tokenizer, reading) for reading in range(len(task.readings))]
+    measurers = dict[int, Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]]()
     parts, truncated, has_windows = [], np.zeros(len(rows), bool), False
     for start in range(0, len(rows), MEASURE_ROWS):
         examples = rows[range(start, min(start + MEASURE_ROWS, len(rows)))]
         features = task.features(examples)
-        for reading, encode in enumerate(encoders):
+        for reading in range(len(task.readings)):
             mine = np.array([place for place, each in enumerate(examples) if reading in task.readings_of(each)], int)
             if not len(mine):
                 continue
-            sizes = encode({name: tf.constant(features[name][mine]) for name in task.training_inputs})
+            texts = {name: features[name][mine] for name in task.training_inputs}
+            if reading not in measurers:
+                measurers[reading] = _measurer(task, tokenizer, reading, _specs(texts))
+            sizes = measurers[reading]({name: tf.constant(value) for name, value in texts.items()})
             has_windows |= "example" in sizes
             found = {name: value.numpy() for name, value in sizes.items()}
             lengths, owners, windows = _items(found, task.readings[reading])
@@ -161,10 +164,21 @@ def measure(rows: Rows, task: Coder, tokenizer: Any) -> Measured:
     return Measured(lengths, owners, windows if has_windows else None, readings, truncated)
 
 
-def _measurer(task: Coder, tokenizer: Any, reading: int) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
+def _measurer(
+    task: Coder, tokenizer: Any, reading: int, specs: dict[str, tf.TensorSpec]
+) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """Returns what gives the sizes of texts that are read in one way."""
     sizes_of = without_autograph(lambda texts: _sizes(task.read(texts, tokenizer, reading)))
-    return tf.function(sizes_of, reduce_retracing=True)
+    # Traced here, once: TensorFlow warns of a function that the trainings of one process trace anew.
+    return tf.function(sizes_of).get_concrete_function(specs)
+
+
+def _specs(features: Mapping[str, np.ndarray], batch: int | None = None) -> dict[str, tf.TensorSpec]:
+    """Returns what features of any width look like, with `batch` rows or any number of them."""
+    return {
+        name: tf.TensorSpec([batch, *[None] * (value.ndim - 1)], tf.string if value.dtype == object else value.dtype)
+        for name, value in features.items()
+    }
 
 
 def _untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -310,14 +324,7 @@ class Batches:
         return -(-size // self.replicas) * self.replicas
 
     def _signature(self) -> dict[str, tf.TensorSpec]:
-        sample = self._batch(np.array([0]))
-        batch = self._full(self.batch_size) if self.static else None
-        return {
-            name: tf.TensorSpec(
-                [batch, *[None] * (value.ndim - 1)], tf.string if value.dtype == object else value.dtype
-            )
-            for name, value in sample.items()
-        }
+        return _specs(self._batch(np.array([0])), self._full(self.batch_size) if self.static else None)
 
     def _encode(self, batch: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], Any, Any]:
         encoded = self.task.encode(batch, self.tokenizer)
