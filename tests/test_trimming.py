@@ -199,8 +199,12 @@ def test_the_offline_weights(tmp_path: Path) -> None:
     assert Bert(weights=str(found.folder)).tokenizer().size == found.after.pieces
 
 
-def test_of_a_model_that_fills_masks_what_the_head_reads_is_compared() -> None:
-    encoder, task = registry.build("encoders", "tiny"), registry.build("tasks", "fill_mask")
+MOOD_AND_MASKS = {"mood": {"kind": "classification", "labels": ["a", "b"]}, "masked": {"kind": "fill_mask"}}
+
+
+@pytest.mark.parametrize("spec", [{"kind": "fill_mask"}, {"kind": "joint", "tasks": MOOD_AND_MASKS}], ids=str)
+def test_of_a_model_that_fills_masks_what_the_head_reads_is_compared(spec: dict[str, Any]) -> None:
+    encoder, task = registry.build("encoders", "tiny"), registry.build("tasks", spec)
     head, tokenizer = registry.build("heads", "masked_language"), encoder.tokenizer()
     built = Rebuilt(task.model(encoder.build(), head), task, tokenizer)
     source = trimmable.Built(built, json.loads(encoder.files()["config.json"]), head)

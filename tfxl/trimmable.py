@@ -18,7 +18,7 @@ from tfxl.encoders import INPUTS
 from tfxl.encoders.bert import network
 from tfxl.errors import ModelError, RecipeError, WeightsError
 from tfxl.heads import Head
-from tfxl.heads.masked_language import VOCABULARY
+from tfxl.heads.masked_language import VOCABULARY, MaskedLanguageLayer
 from tfxl.pretrained.checkpoint import Checkpoint, LazyArrays, shapes_of, write_checkpoint
 from tfxl.pretrained.network import load as load_network
 from tfxl.pretrained.saved_model import find_version
@@ -190,12 +190,13 @@ class Built(Source):
             new.assign(tf.gather(old, kept) if _is_by_piece(old) else old)
 
     def compared(self, model: keras.Model) -> keras.Model:
-        """Returns the model, or what its head reads where logits are those of pieces."""
+        """Returns the model, or what its heads read where logits of one are those of pieces."""
         if not self.has_logits_by_piece:
             return model
         # Logits of pieces are products with rows that were copied. A product of fewer rows may be computed in another
         # order, so that its last bit says nothing: what the head reads is compared. The head's weights are copies.
-        return keras.Model({name: model.input[name] for name in INPUTS}, model.get_layer("head").input)
+        head = next(layer for layer in model.layers if isinstance(layer, MaskedLanguageLayer))
+        return keras.Model({name: model.input[name] for name in INPUTS}, head.input)
 
 
 class Saved(Built, Kept):

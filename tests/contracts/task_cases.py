@@ -99,6 +99,7 @@ EVERY = {
     "choose": {"kind": "multiple_choice"},
     "alike": {"kind": "similarity"},
     "find": {"kind": "retrieval", "negatives": 1},
+    "masked": {"kind": "fill_mask"},
 }
 ROWS = {
     "mood": LABELLED,
@@ -108,11 +109,18 @@ ROWS = {
     "choose": CHOSEN,
     "alike": ALIKE,
     "find": BELONG,
+    "masked": REPEATED,
 }
 MANY = [replace(each, label={name: each.label}) for name, rows in ROWS.items() for each in rows]
 """Rows of tasks that read texts in different ways."""
 FEW = {name: EVERY[name] for name in ("mood", "answer", "choose", "find")}
 MIXED = Case("joint", {"tasks": FEW, "max_length": 24}, [each for each in MANY if set(each.label) <= set(FEW)])
+LABELS_AND_MASKS = {name: EVERY[name] for name in ("mood", "masked")}
+WITH_MASKS = Case(
+    "joint",
+    {"tasks": LABELS_AND_MASKS, "max_length": 24},
+    [each for each in MANY if set(each.label) <= set(LABELS_AND_MASKS)],
+)
 
 CASES = [
     Case("classification", TWO, LABELLED),
@@ -136,6 +144,7 @@ CASES = [
     ),
     Case("joint", {"tasks": {"mood": MOOD, "slots": {**SLOTS, "head": "crf"}}, "max_length": 24}, BOTH),
     MIXED,
+    WITH_MASKS,
     Case("question_answering", {"max_length": 24, "stride": 4}, ASKED),
     Case("fill_mask", {"max_length": 24}, REPEATED),
     Case(

@@ -45,9 +45,10 @@ def batches(encoder, tmp_path_factory):
 
 def test_tasks_that_read_texts_alike_share_their_rows():
     task = Joint(tasks=EVERY, max_length=24)
-    assert task.readings == (1, 1, 1, 2, 2, 3)
+    assert task.readings == (1, 1, 1, 2, 2, 3, 1)
     assert task.readings_of(MANY[0]) == (0,) == task.readings_of(Example("x", label={"slots": ("O",)}))
     assert task.readings_of(Example("x", label={"mood": "negative", "alike": "1"})) == (0, 4)
+    assert task.readings_of(Example("x", label={"mood": "negative", "masked": None})) == (0, 6)
     assert len(Joint(tasks={"mood": MOOD, "slots": {**SLOTS, "max_length": 64}}).readings) == 2
 
 
@@ -62,7 +63,8 @@ def test_a_batch_is_of_one_reading_and_every_epoch_has_as_many(batches):
 def test_rows_are_those_of_their_own_task(batches, encoder):
     task = batches.task
     for items in batches.plan(0):
-        inputs, target, weight = batches._encode({k: tf.constant(v) for k, v in batches._batch(items).items()})
+        batch = {key: tf.constant(value) for key, value in batches._batch(items).items()}
+        inputs, target, weight = batches._encode(batch)
         (reading,) = set(batches.measured.readings[items].tolist())
         names = [*task._readings.values()][reading]
         asked = {name for row in batches.measured.rows[items] for name in MANY[row].label}
@@ -72,7 +74,8 @@ def test_rows_are_those_of_their_own_task(batches, encoder):
             part = task._parts[name]
             examples = [replace(MANY[row], label=MANY[row].label[name]) for row in batches.measured.rows[items]]
             features = {key: tf.constant(value) for key, value in part.features(examples).items()}
-            own = part.encode({**features, "window": batches.measured.windows[items]}, encoder.tokenizer())
+            more = {"window": batches.measured.windows[items], **({"draw": batch["draw"]} if part.draws else {})}
+            own = part.encode({**features, **more}, encoder.tokenizer())
             np.testing.assert_array_equal(inputs["input_ids"], own["input_ids"])
             np.testing.assert_array_equal(target[name], own["target"])
         rows = inputs["input_ids"].shape[0]
@@ -101,24 +104,25 @@ def test_a_row_weighs_nothing_for_the_tasks_that_it_is_not_for(encoder):
 
 
 def test_each_task_answers_as_it_does_without_the_others(encoder):
-    task = Joint(tasks=EVERY, max_length=24)
+    task = Joint(tasks=EVERY, max_length=24).with_tokenizer(encoder.tokenizer())
     model = task.model(encoder.build())
     answerer = Answerer(model, task, encoder.tokenizer())
     context = "das Zimmer war groß , das Frühstück war gut , " * 3
-    texts = {"text": ["gut", "Zimmer ?"], "second_text": ["sehr gut", context], "choices": [["gut", "bad"]] * 2}
+    texts = {"text": ["gut <mask>", "Zimmer ?"], "second_text": ["sehr gut", context], "choices": [["gut", "bad"]] * 2}
     together = answerer.text(**texts)
     for name, part in task._parts.items():
         own = {key: tf.constant(texts[key]) for key in part.text_inputs}
         rows = encode(own, part, encoder.tokenizer())
-        alone = part.decode(model(part.inputs(rows))[name], rows)
+        alone = part.decode(model(task.tasks[name].inputs(rows))[name], rows)
         for key, value in alone.items():
             if key != "truncated":
                 same = np.testing.assert_allclose if value.dtype.is_floating else np.testing.assert_array_equal
                 served = answerer.functions[name](own)[key]
                 same(served, value, **({"atol": 1e-5} if value.dtype.is_floating else {}))
                 same(together[f"{name}_{key}"], value, **({"atol": 1e-5} if value.dtype.is_floating else {}))
-    assert {"find_second_text"} <= set(answerer.functions)
-    assert task.measured_on == ("text", "find_second_text")
+    assert {"find_second_text", "masked_score"} <= set(answerer.functions)
+    assert task.measured_on == ("text", "find_second_text", "masked_score")
+    assert together["masked_num_masks"].numpy().tolist() == [1, 0]
 
 
 def test_what_is_saved_of_the_task_builds_it_again():
@@ -136,8 +140,9 @@ def test_programs_of_fixed_shapes_want_as_many_rows_of_every_text(batches, encod
 @pytest.mark.slow
 def test_texts_and_pairs_train_in_fixed_shapes(encoder, tmp_path):
     """Losses and gradients are those of batches whose shapes are not fixed, with XLA as without."""
-    task = Joint(tasks={**MIXED, "slots": SLOTS}, max_length=24)
-    examples = [each for each in MANY if set(each.label) <= {*MIXED, "slots"}]
+    tasks = {**MIXED, "slots": SLOTS, "masked": EVERY["masked"]}
+    task = Joint(tasks=tasks, max_length=24)
+    examples = [each for each in MANY if set(each.label) <= set(tasks)]
     for example in examples:
         task.observe(example)
     rows = Rows.write(examples, tmp_path / "rows", group=lambda example: example.task)
@@ -263,7 +268,7 @@ def test_targets_of_tokens_grow_with_static_shapes(encoder, tmp_path):
         ({"tasks": {"tokens": MOOD}}, "tasks"),
         ({"tasks": {"serving_default": MOOD}}, "tasks"),
         ({"tasks": {"a": {**MOOD, "weight": -1.0}}}, "weight"),
-        ({"tasks": {"a": {"kind": "fill_mask"}}}, "fill_mask"),
+        ({"tasks": {"a": {"kind": "fill_mask"}, "b": {"kind": "fill_mask"}}}, "tasks.b: a second fill_mask"),
         ({"tasks": {"a": {"kind": "joint", "tasks": {"b": MOOD}}}}, "joint"),
         ({"tasks": {"a": {"kind": "retrieval"}, "a_second_text": MOOD}}, "a_second_text"),
     ],

@@ -81,8 +81,7 @@ def evaluate(
     _check(examples, predictions)
     found = [prediction.label for prediction in predictions] if answers is None else answers
     rows = _rows(examples, predictions, gold=gold, answers=found, settings=told)
-    if any(metric.compares_with_gold for metric in task_metrics):
-        _check_gold(rows)
+    _check_gold(rows, task_metrics)
     trained = tuple(trained_languages)
     return Evaluation(
         metrics=tuple(metric.spec() for metric in task_metrics),
@@ -105,9 +104,9 @@ def _check(examples: Sequence[Example], predictions: Sequence[Prediction]) -> No
         )
 
 
-def _check_gold(rows: Sequence[Row]) -> None:
+def _check_gold(rows: Sequence[Row], metrics: Sequence[Metric]) -> None:
     for row in rows:
-        if row.gold is None or (isinstance(row.gold, Mapping) and None in row.gold.values()):  # of several tasks
+        if any(metric.lacks(row.gold) for metric in metrics):
             raise DataError(
                 f"{row.id or 'a row'} has no label",
                 expected="a right answer in every row that is evaluated",

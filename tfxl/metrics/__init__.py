@@ -24,6 +24,10 @@ class Metric(Part):
     compares_with_gold: ClassVar[bool] = True
     """Whether the score needs a right answer in every row; where texts are their own answers, gold is None."""
 
+    def lacks(self, gold: Any) -> bool:
+        """Whether a right answer is missing that the metric compares with."""
+        return self.compares_with_gold and gold is None
+
     @property
     def name(self) -> str:
         """What a score is called in tables and logs: the kind, unless the settings change what is measured."""

@@ -47,6 +47,10 @@ class Joint(Metric):
         ((task, metric),) = self.parts.items()
         return f"{task}.{metric.name}"
 
+    def lacks(self, gold: Mapping[str, Any] | None) -> bool:
+        """Whether the right answer of a task that the row is for is missing."""
+        return gold is None or any(metric.lacks(gold[task]) for task, metric in self.parts.items() if task in gold)
+
     def covers(self, gold: Sequence[Any]) -> np.ndarray:
         """Returns `[rows]` bool: which rows have an answer of one of the tasks."""
         return np.array([any(task in answer for task in self.parts) for answer in gold], bool)

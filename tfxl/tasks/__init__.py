@@ -50,8 +50,10 @@ class Task(Part):
     """Rows of tokens that belong together: 2 where a task compares two texts that are read apart."""
     target_padding: int | None = None
     """What pads targets `[rows, tokens]`, for tasks whose targets belong to tokens."""
-    draws: ClassVar[bool] = False
+    draws: bool = False
     """Whether `encode` makes random choices in training; its batch then has `draw` `[batch]` int64, a seed a text."""
+    asks_positions: bool = False
+    """Whether the model answers for some tokens alone: it then reads `masked_positions` beside the three inputs."""
     learns_from_validation: bool = False
     """Whether `tuned` wants the answers to the validation data."""
     answers_tokens: bool = True
@@ -311,13 +313,39 @@ class Task(Part):
             head: The head; the task's default head if None.
         """
         # Layers
-        layer = (head or registry.build("heads", self.default_head)).layer(self.units)
+        layer = self.layer(encoder, head)
         # Functional model
-        inputs = {name: encoder.input[name] for name in INPUTS}
-        logits = layer(encoder.output, inputs["attention_mask"])
+        inputs = self.model_inputs(encoder)
+        logits = self.logits(layer, encoder.output, inputs)
         start(layer, self.prior)
         # Config
         return keras.Model(inputs=inputs, outputs=logits, name=self.kind)
+
+    def layer(self, encoder: keras.Model, head: Head | None = None) -> keras.layers.Layer:
+        """Returns a new layer that makes the task's logits.
+
+        Args:
+            encoder: What an encoder's `build` returned.
+            head: The head; the task's default head if None.
+        """
+        return (head or registry.build("heads", self.default_head)).layer(self.units)
+
+    def model_inputs(self, encoder: keras.Model) -> Tensors:
+        """Returns what a functional model reads, by the names in what `inputs` gives."""
+        inputs = {name: encoder.input[name] for name in INPUTS}
+        if self.asks_positions:
+            inputs[POSITIONS] = keras.Input([None], dtype="int32", name=POSITIONS)
+        return inputs
+
+    def logits(self, layer: keras.layers.Layer, hidden: tf.Tensor, inputs: Tensors) -> tf.Tensor:
+        """Returns the logits of the encoder's vectors.
+
+        Args:
+            layer: What `layer` returned.
+            hidden: `[rows, tokens, hidden]`.
+            inputs: What `model_inputs` returned.
+        """
+        return layer(hidden, inputs["attention_mask"])
 
 
 def start(layer: keras.layers.Layer, prior: np.ndarray | None) -> None:

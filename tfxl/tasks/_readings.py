@@ -7,23 +7,30 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfxl.backend import keras, tf
-from tfxl.encoders import INPUTS
 from tfxl.errors import DataError, did_you_mean
 from tfxl.example import Example, Prediction
-from tfxl.tasks import Task, Tensors
+from tfxl.tasks import POSITIONS, Task, Tensors
+from tfxl.tasks._masking import NOBODY
 
 if TYPE_CHECKING:
     from tfxl.text.tokenizer import Tokenizer
 
 
 class Alone(Task):
-    """One task of a joint one, answered by its own signature: the same, but it takes its logits from a table."""
+    """One task of a joint one, answered by its own signature: the same, but it takes its logits from a table.
+
+    Args:
+        name: The task's name.
+        task: The task.
+        asks_positions: Whether the model reads `masked_positions`, whatever this task asks.
+    """
 
     kind = "joint"
     default_head = "pooled"
     answers_tokens = False  # tokens are answered for all tasks at once
 
-    def __init__(self, name: str, task: Task) -> None:
+    def __init__(self, name: str, task: Task, *, asks_positions: bool) -> None:
+        self.asks_positions = asks_positions
         self.name, self.task, self.settings = name, task, task.settings
         self.metrics, self.rows_per_text = task.metrics, task.rows_per_text
 
@@ -41,6 +48,10 @@ class Alone(Task):
 
     def encode(self, batch: Tensors, tokenizer: Tokenizer) -> Tensors:
         return self.task.encode(batch, tokenizer)
+
+    def inputs(self, encoded: Tensors) -> Tensors:
+        found = self.task.inputs(encoded)
+        return asking_nothing(found) if self.asks_positions else found
 
     def loss(self) -> Any:
         return self.task.loss()
@@ -76,11 +87,19 @@ class WhereAsked(keras.losses.Loss):
 
 
 def reading_of(part: Task) -> Any:
-    """Returns what says how a task makes rows of texts; one that makes several of a text shares them with no other."""
+    """Returns what says how a task makes rows of texts.
+
+    One that makes several rows of a text, or changes the text in training, shares them with no other.
+    """
     told = part.settings
-    if part.training_rows > 1 or part.training_inputs != part.text_inputs:
+    if part.training_rows > 1 or part.draws or part.training_inputs != part.text_inputs:
         return id(part)
     return part.text_inputs, told.max_length, told.stride, told.max_windows
+
+
+def asking_nothing(inputs: Tensors) -> Tensors:
+    """Adds `masked_positions` `[rows, 0]` to the inputs of rows that have none."""
+    return {POSITIONS: tf.zeros([tf.shape(inputs["input_ids"])[0], 0], tf.int32), **inputs}
 
 
 def chosen(number: tf.Tensor, tables: Sequence[Tensors]) -> Tensors:
@@ -100,18 +119,18 @@ def if_read(is_read: tf.Tensor, own: Tensors, rows: tf.Tensor) -> Tensors:
 
 
 def one_after_another(kinds: Sequence[Tensors], *, pad: int) -> Tensors:
-    """Returns the rows of all readings of the same texts in one table, padded to the longest, and `truncated`.
+    """Returns the rows of all readings of the same texts in one table, padded to the longest.
 
     Args:
-        kinds: The rows of each reading.
+        kinds: What the model reads of each reading.
         pad: The id that fills rows up.
     """
-    width = tf.reduce_max([tf.shape(rows["input_ids"])[1] for rows in kinds])
-    padding = dict.fromkeys(INPUTS, 0) | {"input_ids": pad}
-    together = {
-        key: tf.concat([fitted(rows[key], width, value) for rows in kinds], axis=0) for key, value in padding.items()
-    }
-    return {**together, "truncated": tf.reduce_any(tf.stack([rows["truncated"] for rows in kinds]), axis=0)}
+    padding = {"input_ids": pad, POSITIONS: NOBODY}
+    together = {}
+    for key in kinds[0]:
+        width = tf.reduce_max([tf.shape(rows[key])[1] for rows in kinds])
+        together[key] = tf.concat([fitted(rows[key], width, padding.get(key, 0)) for rows in kinds], axis=0)
+    return together
 
 
 def fitted(values: tf.Tensor, width: tf.Tensor, padding: int | None) -> tf.Tensor:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from pydantic import Field
 
-from tfxl import registry
-from tfxl.backend import keras, tf, without_autograph
-from tfxl.encoders import INPUTS, blocks
+from tfxl.backend import keras, tf
+from tfxl.encoders import blocks
 from tfxl.errors import ModelError, RecipeError
 from tfxl.example import Example, Fill, Match, Prediction
 from tfxl.heads import Head
@@ -59,6 +58,7 @@ class FillMask(Task):
 
     default_head = "masked_language"
     draws = True
+    asks_positions = True
     metrics = ("piece_accuracy", "pseudo_perplexity")
     measured_on = ("score",)
     units = 0
@@ -96,15 +96,13 @@ class FillMask(Task):
         task._mask, task._detokenizer = tokenizer.mask, Detokenizer.of(tokenizer.spelling())
         return task
 
-    @without_autograph
-    def model(self, encoder: keras.Model, head: Head | None = None) -> keras.Model:
-        """Returns the model; beside the three inputs it reads `masked_positions`: see `inputs`.
+    def layer(self, encoder: keras.Model, head: Head | None = None) -> keras.layers.Layer:
+        """Returns the head's layer, tied to the encoder's word embeddings.
 
         Raises:
             RecipeError: The head is of another kind.
         """
-        # Layers
-        layer = (head or registry.build("heads", self.default_head)).layer(self.units)
+        layer = super().layer(encoder, head)
         if not isinstance(layer, MaskedLanguageLayer):
             raise RecipeError(
                 f"head = {head.spec() if head else self.default_head} for the task {self.kind}",
@@ -113,12 +111,11 @@ class FillMask(Task):
             )
         embeddings = blocks(encoder).embeddings
         layer.tie(embeddings.weight, embeddings.LayerNorm.epsilon)
-        # Functional model
-        inputs = {name: encoder.input[name] for name in INPUTS}
-        inputs[POSITIONS] = keras.Input([None], dtype="int32", name=POSITIONS)
-        logits = layer(encoder.output, inputs["attention_mask"], inputs[POSITIONS])
-        # Config
-        return keras.Model(inputs=inputs, outputs=logits, name=self.kind)
+        return layer
+
+    def logits(self, layer: keras.layers.Layer, hidden: tf.Tensor, inputs: Tensors) -> tf.Tensor:
+        """Returns logits `[rows, positions, pieces]`."""
+        return layer(hidden, inputs["attention_mask"], inputs[POSITIONS])
 
     def features(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         """Adds `weight` `[batch]` float32; the targets are the texts themselves."""

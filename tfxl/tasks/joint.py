@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -17,10 +18,12 @@ from tfxl.example import Example, Prediction
 from tfxl.heads import Head
 from tfxl.settings import Settings as Table
 from tfxl.settings import validate
-from tfxl.tasks import Task, Tensors, start
+from tfxl.tasks import POSITIONS, Task, Tensors, start
+from tfxl.tasks._masking import NOBODY
 from tfxl.tasks._readings import (
     Alone,
     WhereAsked,
+    asking_nothing,
     chosen,
     fitted,
     for_task,
@@ -99,17 +102,27 @@ class Joint(Task):
         self.settings = self.settings.model_copy(update={"tasks": self._specs(self._parts)})
         self.learns_from_validation = any(part.learns_from_validation for part in self._parts.values())
         self.answers_tokens = all(part.answers_tokens for part in self._parts.values())
+        self.draws = any(part.draws for part in self._parts.values())
         self._check_parts()
+        self._asking = next((name for name, part in self._parts.items() if part.asks_positions), None)
+        self.asks_positions = self._asking is not None
 
     def _check_parts(self) -> None:
         """Refuses tasks that cannot be trained beside others."""
         for name, part in self._parts.items():
-            if part.draws or part.kind == self.kind:
+            if part.kind == self.kind:
                 raise RecipeError(
                     f"task.tasks.{name}: {part.kind}",
-                    expected="tasks that learn from labels or pairs",
-                    fix="Train it alone, before this one, and name its model in encoder.weights.",
+                    expected="tasks that are not made of others",
+                    fix="Name its tasks beside these.",
                 )
+        asking = [name for name, part in self._parts.items() if part.asks_positions]
+        if len(asking) > 1:
+            raise RecipeError(
+                f"task.tasks.{asking[1]}: a second {self._parts[asking[1]].kind}",
+                expected="one, which has an output for each piece of the vocabulary",
+                fix="Give its texts to the first one.",
+            )
         taken = [*self._parts, *(f"{name}_{view}" for name, part in self._parts.items() for view in part.tasks)]
         if twice := [name for name in taken if taken.count(name) > 1]:
             raise RecipeError(
@@ -169,11 +182,26 @@ class Joint(Task):
     def tasks(self) -> Mapping[str, Task]:
         """Each task as it answers alone, and what it calls its own `tasks`."""
         views = {
-            f"{name}_{view}": Alone(name, task)
+            f"{name}_{view}": self._alone(name, task)
             for name, part in self._parts.items()
             for view, task in part.tasks.items()
         }
-        return {name: Alone(name, part) for name, part in self._parts.items()} | views
+        return {name: self._alone(name, part) for name, part in self._parts.items()} | views
+
+    def _alone(self, name: str, task: Task) -> Alone:
+        return Alone(name, task, asks_positions=self.asks_positions)
+
+    @property
+    def resources(self) -> Mapping[str, tf.Variable]:
+        """Those of the tasks."""
+        return {f"{name}/{key}": each for name, part in self._parts.items() for key, each in part.resources.items()}
+
+    def with_tokenizer(self, tokenizer: Tokenizer) -> Self:
+        """Returns the task with what its tasks need of a tokenizer."""
+        task = copy.copy(self)
+        task._parts = {name: part.with_tokenizer(tokenizer) for name, part in self._parts.items()}
+        vars(task).pop("tasks", None)  # they are made of the parts
+        return task
 
     @property
     def measured_on(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -273,9 +301,34 @@ class Joint(Task):
         if training:
             return self._trained(batch, encoded, kinds)
         if len(kinds) == 1:
-            rows = {key: kinds[0][key] for key in (*INPUTS, "truncated", "example") if key in kinds[0]}
-            return {**rows, "tasks": encoded}
-        return {**one_after_another(kinds, pad=tokenizer.special.pad), "tasks": encoded}
+            more: Tensors = {key: kinds[0][key] for key in ("truncated", "example") if key in kinds[0]}
+            return {**self._read_of(kinds[0]), **more, "tasks": encoded}
+        rows = one_after_another([self._read_of(each) for each in kinds], pad=tokenizer.special.pad)
+        is_cut = tf.reduce_any(tf.stack([each["truncated"] for each in kinds]), axis=0)
+        return {**rows, "truncated": is_cut, "tasks": encoded}
+
+    def _read_of(self, rows: Tensors) -> Tensors:
+        """Returns what the model reads of rows that a task made."""
+        inputs = {key: rows[key] for key in (*INPUTS, POSITIONS) if key in rows}
+        return asking_nothing(inputs) if self.asks_positions else inputs
+
+    def inputs(self, encoded: Tensors) -> Tensors:
+        """Returns the three inputs, and `masked_positions` where a task asks for some tokens alone."""
+        if self._asking is None or POSITIONS in encoded:
+            return self._read_of(encoded)
+        return self._parts[self._asking].inputs(encoded)
+
+    def pad_to(self, length: tf.Tensor, inputs: Tensors, target: dict[str, tf.Tensor]) -> tuple[Tensors, Any]:
+        """Lets the task pad that asks for some tokens alone, in a batch of its rows; others ask for none."""
+        if self._asking is None:
+            return inputs, target
+        name, part = self._asking, self._parts[self._asking]
+        found, own = tf.cond(
+            tf.shape(inputs[POSITIONS])[1] > 0,
+            lambda: part.pad_to(length, inputs, target[name]),
+            lambda: (inputs, target[name]),
+        )
+        return found, {**target, name: own}
 
     def _trained(self, batch: Tensors, encoded: Mapping[str, Tensors], kinds: Sequence[Tensors]) -> Tensors:
         """Returns rows, targets and weights of a batch whose rows are all of one reading."""
@@ -283,14 +336,16 @@ class Joint(Task):
         if len(kinds) == 1:
             width = tf.shape(kinds[0]["input_ids"])[1]
             target = {name: fitted(own["target"], width, self.target_padding[name]) for name, own in encoded.items()}
-            return {**{key: kinds[0][key] for key in INPUTS}, "target": target, "weight": weights}
+            return {**self._read_of(kinds[0]), "target": target, "weight": weights}
         reading = batch["reading"][0]
-        rows = chosen(reading, [{key: rows[key] for key in INPUTS} for rows in kinds])
+        rows = chosen(reading, [self._read_of(each) for each in kinds])
         shape = tf.shape(rows["input_ids"])
         found: dict[str, Tensors] = {}
         for place, names in enumerate(self._readings.values()):
             for name in names:
                 target = fitted(encoded[name]["target"], shape[1], self.target_padding[name])
+                if name == self._asking:
+                    target = fitted(target, tf.shape(rows[POSITIONS])[1], NOBODY)
                 own = {"target": target, "weight": weights[name]}
                 found[name] = if_read(reading == place, own, shape[0])
         sides = {side: {name: own[side] for name, own in found.items()} for side in ("target", "weight")}
@@ -300,7 +355,8 @@ class Joint(Task):
         """Returns what a task's own `encode` takes."""
         part = self._parts[name]
         texts = part.training_inputs if training else part.text_inputs
-        own = {key: batch[key] for key in (*texts, "window") if key in batch}
+        more = ("window", "draw") if part.draws else ("window",)
+        own = {key: batch[key] for key in (*texts, *more) if key in batch}
         own |= {key.removeprefix(f"{name}/"): value for key, value in batch.items() if key.startswith(f"{name}/")}
         if "choices" in own:
             own["choices"] = own["choices"][:, : part.num_choices]
@@ -360,9 +416,11 @@ class Joint(Task):
         found: list[dict[str, Any]] = [{} for _ in examples]
         for name, part in self._parts.items():
             mine = self._rows_of(name, examples)
-            asked = [predictions[index].tasks[name] for index in mine]
+            asked = []
             for view in part.measured_on:
-                if view != "text":
+                if view == "text":
+                    asked += [predictions[index].tasks[name] for index in mine]
+                else:
                     first = self.measured_on.index(f"{name}_{view}") * len(examples)
                     asked += [predictions[first + index] for index in mine]
             answers = part.answers([*mine.values()], asked) if mine else []
@@ -396,17 +454,18 @@ class Joint(Task):
             head: Not used: each task has a head of its own.
         """
         # Layers
-        layers = {name: self._head(name, part) for name, part in self._parts.items()}
+        layers = {name: self._head(name, part, encoder) for name, part in self._parts.items()}
         # Functional model
-        inputs = {name: encoder.input[name] for name in INPUTS}
-        logits = {name: layer(encoder.output, inputs["attention_mask"]) for name, layer in layers.items()}
+        inputs = self.model_inputs(encoder)
+        logits = {name: self._parts[name].logits(layer, encoder.output, inputs) for name, layer in layers.items()}
         for name, layer in layers.items():
             start(layer, self._parts[name].prior)
         # Config
         return keras.Model(inputs=inputs, outputs=logits, name=self.kind)
 
-    def _head(self, name: str, part: Task) -> keras.layers.Layer:
-        layer = registry.build("heads", self._options[name].head or part.default_head).layer(part.units)
+    def _head(self, name: str, part: Task, encoder: keras.Model) -> keras.layers.Layer:
+        told = self._options[name].head
+        layer = part.layer(encoder, registry.build("heads", told) if told else None)
         layer._name = f"{name}_head"  # Keras wants layers of one model to have different names
         return layer
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -78,7 +78,7 @@ class Coder(Protocol):
     """What batches need of a task: plain features of examples, and their encoding in the graph."""
 
     target_padding: Any
-    draws: ClassVar[bool]
+    draws: bool
 
     @property
     def training_inputs(self) -> tuple[str, ...]:

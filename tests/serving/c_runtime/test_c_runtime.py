@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from tests.contracts.task_cases import MIXED, USUAL, Case
+from tests.contracts.task_cases import MIXED, USUAL, WITH_MASKS, Case
 from tests.formats.test_huggingface import CASES
 from tests.pretrained.published import publish, torch_model
 from tfxl import adopting, registry
@@ -153,7 +153,9 @@ def test_the_c_runtime_answers_as_python(
     compare(folder, program, {"serving_default": {"text": texts}}, text_ops)
 
 
-@pytest.mark.parametrize("case", [*USUAL, pytest.param(MIXED, marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize(
+    "case", [*USUAL, *(pytest.param(case, marks=pytest.mark.slow) for case in (MIXED, WITH_MASKS))], ids=str
+)
 def test_every_task_answers_in_the_c_runtime_as_in_python(
     program: Path, text_ops: list[Path], tmp_path: Path, case: Case
 ) -> None:
