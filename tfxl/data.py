@@ -221,6 +221,7 @@ def training_batches(
         batch_size=run.training.batch_size,
         seed=run.seed,
         shares=parts.sampler.weights,
+        sorted_batches=run.training.sorted_batches,
         static=StaticShapes.up_to(longest) if run.training.needs_static_shapes() else None,
         replicas=replicas,
     )

@@ -41,8 +41,20 @@ def test_shares_are_kept():
 def test_cut_groups_lengths_and_loses_nothing():
     lengths = np.random.default_rng(0).integers(2, 100, size=1003)
     order = np.random.default_rng(1).permutation(1003)
-    batches = cut(order, lengths, batch_size=16, seed=0, epoch=0)
+    batches = cut(order, lengths, batch_size=16, sorted_batches=50, seed=0, epoch=0)
     assert sorted(np.concatenate(batches)) == list(range(1003))
     real = sum(lengths[batch].sum() for batch in batches)
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert real / padded > 0.9
+
+
+def test_fewer_batches_sorted_together_mix_rows_anew():
+    lengths = np.random.default_rng(0).integers(2, 60, size=800)
+
+    def companions(epoch, sorted_batches):
+        order = np.random.default_rng(epoch).permutation(800)
+        batches = cut(order, lengths, batch_size=16, sorted_batches=sorted_batches, seed=0, epoch=epoch)
+        return {frozenset((one, other)) for batch in batches for one in batch for other in batch if one < other}
+
+    met_again = [len(companions(0, number) & companions(1, number)) for number in (50, 8)]
+    assert met_again[1] < met_again[0] / 2

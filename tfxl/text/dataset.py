@@ -220,6 +220,7 @@ class Batches:
         batch_size: Rows a step, over all replicas.
         seed: The order is a pure function of it and of the epoch.
         shares: Gives the share of each group by the number of its items; as many as it has if None.
+        sorted_batches: Batches of rows that are sorted by length together, before they are cut and shuffled.
         static: Pads to few shapes, with full batches, for XLA and TPU; each batch to its longest text if None.
         replicas: Devices that share a batch. Batches are filled up to a multiple of it: each device takes the mean over
             its own rows, so that unequal shares would give rows unequal weights, and rows of one text must not be
@@ -235,10 +236,12 @@ class Batches:
         batch_size: int,
         seed: int,
         shares: Callable[[Mapping[Any, int]], Mapping[Any, float]] | None = None,
+        sorted_batches: int = 50,
         static: StaticShapes | None = None,
         replicas: int = 1,
     ) -> None:
         self.rows, self.task, self.tokenizer = rows, task, tokenizer
+        self.sorted_batches = sorted_batches
         self.batch_size, self.seed, self.static, self.replicas = batch_size, seed, static, replicas
         if static and len(set(task.readings)) > 1:
             numbers = ", ".join(map(str, sorted(set(task.readings))))
@@ -273,8 +276,8 @@ class Batches:
         """Returns the items (rows of data, or windows of them) of each batch of an epoch."""
         order = draw(self._cells, self._cell_shares, seed=self.seed, epoch=epoch)
         found = self.measured
-        limits = {"batch_size": self.batch_size, "seed": self.seed, "epoch": epoch}
-        return cut(order, found.lengths, **limits, kinds=found.readings)
+        limits = {"batch_size": self.batch_size, "sorted_batches": self.sorted_batches}
+        return cut(order, found.lengths, **limits, seed=self.seed, epoch=epoch, kinds=found.readings)
 
     def dataset(self, epochs: int, *, start_epoch: int = 0, start_step: int = 0) -> tf.data.Dataset:
         """Returns batches of (model inputs, target, weight) for all epochs one after another.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-POOL_BATCHES = 50
-
 
 def draw(groups: np.ndarray, shares: np.ndarray, *, seed: int, epoch: int) -> np.ndarray:
     """Returns the rows of one epoch, `[rows]` int64: as many as there are, each group with its share.
@@ -51,7 +49,14 @@ def _rounds(members: np.ndarray, *, start: int, count: int, seed: tuple[int, int
 
 
 def cut(
-    order: np.ndarray, lengths: np.ndarray, *, batch_size: int, seed: int, epoch: int, kinds: np.ndarray | None = None
+    order: np.ndarray,
+    lengths: np.ndarray,
+    *,
+    batch_size: int,
+    sorted_batches: int,
+    seed: int,
+    epoch: int,
+    kinds: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Cuts an epoch's rows into batches of one kind and of similar length, in shuffled order.
 
@@ -59,12 +64,13 @@ def cut(
         order: `[rows]` the rows in the order in which they were drawn.
         lengths: The number of tokens of every row there is.
         batch_size: Rows a batch; the last batch may have fewer.
+        sorted_batches: Batches of rows that are sorted by length together.
         seed: The run's seed.
         epoch: Counted from 0.
         kinds: The kind of every row there is; all are of one kind if None.
     """
     parts = [order] if kinds is None else [order[kinds[order] == kind] for kind in np.unique(kinds[order])]
-    pool = batch_size * POOL_BATCHES
+    pool = batch_size * sorted_batches
     batches: list[np.ndarray] = []
     for part in parts:
         pools = [part[start : start + pool] for start in range(0, len(part), pool)]

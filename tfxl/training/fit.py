@@ -36,6 +36,8 @@ class Settings(base.Settings):
     """0 trains nothing: the model is measured and published with the weights that it starts from."""
     batch_size: int = Field(default=16, ge=1)
     """Texts a step, over all devices."""
+    sorted_batches: int = Field(default=50, ge=1)
+    """How many batches are drawn at once, sorted by length and cut: more saves padding, fewer mixes lengths more."""
     accumulation_steps: int = Field(default=1, ge=1)
     """Batches that make one update; memory holds one batch at a time. They are counted over the whole run: what is left
     at its end, at most `accumulation_steps - 1` batches, is not applied."""
