@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfxl.backend import keras, tf
-from tfxl.errors import DataError, did_you_mean
+from tfxl.errors import DataError, RecipeError, did_you_mean
 from tfxl.example import Example, Prediction
 from tfxl.tasks import POSITIONS, Task, Tensors
 from tfxl.tasks._masking import NOBODY
@@ -25,7 +25,6 @@ class Alone(Task):
         asks_positions: Whether the model reads `masked_positions`, whatever this task asks.
     """
 
-    kind = "joint"
     default_head = "pooled"
     answers_tokens = False  # tokens are answered for all tasks at once
 
@@ -84,6 +83,37 @@ class WhereAsked(keras.losses.Loss):
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Returns `[rows]` losses."""
         return self.loss.call(y_true, y_pred)
+
+
+def check_together(parts: Mapping[str, Task]) -> None:
+    """Checks that tasks can be trained beside each other.
+
+    Args:
+        parts: The tasks by their names.
+
+    Raises:
+        RecipeError: One is made of others, two ask for some tokens alone, or two signatures would have one name.
+    """
+    asking = None
+    for name, part in parts.items():
+        if any(isinstance(task, Alone) for task in part.tasks.values()):
+            raise RecipeError(
+                f"task.tasks.{name}: {part.kind}",
+                expected="tasks that are not made of others",
+                fix="Name its tasks beside these.",
+            )
+        if part.asks_positions and asking:
+            raise RecipeError(
+                f"task.tasks.{name}: a second {part.kind}, beside {asking}",
+                expected="one, which has an output for each piece of the vocabulary",
+                fix=f"Give its texts to {asking}.",
+            )
+        asking = name if part.asks_positions else asking
+    taken = [*parts, *(f"{name}_{view}" for name, part in parts.items() for view in part.tasks)]
+    if twice := [name for name in taken if taken.count(name) > 1]:
+        raise RecipeError(
+            f"task.tasks.{twice[0]}", expected="names that differ from all signatures", fix="Rename the task."
+        )
 
 
 def reading_of(part: Task) -> Any:

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from tfxl import registry
 from tfxl.backend import keras, tf, without_autograph
 from tfxl.encoders import INPUTS
-from tfxl.errors import DataError, RecipeError
+from tfxl.errors import DataError
 from tfxl.example import Example, Prediction
 from tfxl.heads import Head
 from tfxl.settings import Settings as Table
@@ -24,6 +24,7 @@ from tfxl.tasks._readings import (
     Alone,
     WhereAsked,
     asking_nothing,
+    check_together,
     chosen,
     fitted,
     for_task,
@@ -103,31 +104,9 @@ class Joint(Task):
         self.learns_from_validation = any(part.learns_from_validation for part in self._parts.values())
         self.answers_tokens = all(part.answers_tokens for part in self._parts.values())
         self.draws = any(part.draws for part in self._parts.values())
-        self._check_parts()
+        check_together(self._parts)
         self._asking = next((name for name, part in self._parts.items() if part.asks_positions), None)
         self.asks_positions = self._asking is not None
-
-    def _check_parts(self) -> None:
-        """Refuses tasks that cannot be trained beside others."""
-        for name, part in self._parts.items():
-            if part.kind == self.kind:
-                raise RecipeError(
-                    f"task.tasks.{name}: {part.kind}",
-                    expected="tasks that are not made of others",
-                    fix="Name its tasks beside these.",
-                )
-        asking = [name for name, part in self._parts.items() if part.asks_positions]
-        if len(asking) > 1:
-            raise RecipeError(
-                f"task.tasks.{asking[1]}: a second {self._parts[asking[1]].kind}",
-                expected="one, which has an output for each piece of the vocabulary",
-                fix="Give its texts to the first one.",
-            )
-        taken = [*self._parts, *(f"{name}_{view}" for name, part in self._parts.items() for view in part.tasks)]
-        if twice := [name for name in taken if taken.count(name) > 1]:
-            raise RecipeError(
-                f"task.tasks.{twice[0]}", expected="names that differ from all signatures", fix="Rename the task."
-            )
 
     @property
     def longest(self) -> int:
@@ -355,8 +334,7 @@ class Joint(Task):
         """Returns what a task's own `encode` takes."""
         part = self._parts[name]
         texts = part.training_inputs if training else part.text_inputs
-        more = ("window", "draw") if part.draws else ("window",)
-        own = {key: batch[key] for key in (*texts, *more) if key in batch}
+        own = {key: batch[key] for key in (*texts, "window", "draw") if key in batch}
         own |= {key.removeprefix(f"{name}/"): value for key, value in batch.items() if key.startswith(f"{name}/")}
         if "choices" in own:
             own["choices"] = own["choices"][:, : part.num_choices]
